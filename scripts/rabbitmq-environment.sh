@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# What makes this system's RabbitMQ its own, apart from any other on the
+# machine: node name, ports, folders, cookie. For the server and for rabbitmqctl.
+
+readonly rabbitmq_home=$STOCKMARKET_HOME/data/rabbitmq
+export RABBITMQ_NODENAME=rabbit@localhost
+export RABBITMQ_DIST_PORT ERL_EPMD_PORT=$EPMD_PORT
+export RABBITMQ_CONF_ENV_FILE=/dev/null
+export RABBITMQ_CONFIG_FILE=$rabbitmq_home/rabbitmq.conf
+export RABBITMQ_ADVANCED_CONFIG_FILE=$rabbitmq_home/advanced.config
+export RABBITMQ_ENABLED_PLUGINS_FILE=$rabbitmq_home/enabled_plugins
+export RABBITMQ_MNESIA_BASE=$rabbitmq_home/mnesia
+export RABBITMQ_LOG_BASE=$rabbitmq_home/log
+export RABBITMQ_PID_FILE=$rabbitmq_home/rabbitmq.pid
+export RABBITMQ_GENERATED_CONFIG_DIR=$rabbitmq_home/generated
+
+# Every Erlang node of this system listens on the loopback only and uses the
+# epmd that runs beside it, never one of its own.
+export ERL_AFLAGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+
+# The Erlang cookie is looked for in the home folder.
+export HOME=$rabbitmq_home
