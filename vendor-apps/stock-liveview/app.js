@@ -1,0 +1,115 @@
+#!/usr/bin/env node
+/**
+ * The command line: reads the configuration, starts the live view, stops it on a signal.
+ */
+import { readFileSync } from "node:fs";
+import { ConfigError, readConfig, VARIABLES } from "./src/config.js";
+import { createLog, reason } from "./src/log.js";
+import { start } from "./src/server.js";
+
+/** sysexits(3): something in the configuration. */
+const EX_CONFIG = 78;
+const HEALTHCHECK_MS = 3000;
+
+const command = process.argv[2];
+switch (command) {
+  case undefined:
+    await run();
+    break;
+  case "healthcheck":
+    await healthcheck();
+    break;
+  case "--help":
+  case "-h":
+    process.stdout.write(help());
+    break;
+  case "--version":
+  case "-V":
+    process.stdout.write(`stock-liveview ${version()}\n`);
+    break;
+  default:
+    process.stderr.write(`stock-liveview: there is no command ${JSON.stringify(command)}\n\n${help()}`);
+    process.exitCode = 64;
+}
+
+async function run() {
+  const config = configuration();
+  const log = createLog({ format: config.logFormat, level: config.logLevel });
+  /** @type {import("./src/server.js").Running} */
+  let running;
+  try {
+    running = await start(config, log);
+  } catch (error) {
+    const isTaken = /** @type {NodeJS.ErrnoException} */ (error).code === "EADDRINUSE";
+    log.error(isTaken ? "the port is taken: stop what uses it, or set PORT to another" : "cannot start", {
+      host: config.host,
+      port: config.port,
+      reason: reason(error),
+    });
+    process.exit(1);
+  }
+
+  let isStopping = false;
+  /** @param {string} signal */
+  const onSignal = async (signal) => {
+    if (isStopping) {
+      log.warn("exiting at once", { signal });
+      process.exit(1);
+    }
+    isStopping = true;
+    log.info("stopping: telling browsers to move on", { signal });
+    await running.stop();
+    log.info("stopped");
+    process.exit(0);
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+/** Asks a running live view, started with the same environment, whether it is ready. */
+async function healthcheck() {
+  const { host, port } = configuration();
+  const isWildcard = host === "0.0.0.0" || host === "::";
+  const address = isWildcard ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
+  try {
+    const response = await fetch(`http://${address}:${port}/readyz`, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
+    process.stdout.write(await response.text());
+    process.exitCode = response.ok ? 0 : 1;
+  } catch (error) {
+    const cause = error instanceof Error && error.cause ? error.cause : error;
+    process.stderr.write(`no answer from ${address}:${port}: ${reason(cause)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+function configuration() {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const problems = error.problems.map((problem) => `  ${problem}\n`).join("");
+    process.stderr.write(`stock-liveview: the configuration is wrong:\n${problems}`);
+    process.exit(EX_CONFIG);
+  }
+}
+
+function version() {
+  return JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8")).version;
+}
+
+function help() {
+  const width = Math.max(...VARIABLES.map(({ name }) => name.length));
+  const variables = VARIABLES.map(({ name, fallback, meaning }) => {
+    const shown = fallback ? ` [${fallback}]` : "";
+    return `  ${name.padEnd(width)}  ${meaning}${shown}\n`;
+  });
+  return `Shows every company's newest average, as it happens.
+
+  stock-liveview              serve the page until SIGTERM or SIGINT
+  stock-liveview healthcheck  exit 0 when the one started with this environment is ready, else 1
+  stock-liveview --help
+  stock-liveview --version
+
+Configuration, from the environment [default]:
+${variables.join("")}`;
+}

@@ -1,0 +1,56 @@
+/**
+ * The page's files, read once at start. Their addresses hold a hash over all of them, so that a browser may keep them
+ * for ever and never mixes two versions.
+ */
+import { createHash } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const PAGE_FOLDER = path.join(import.meta.dirname, "..", "page");
+
+/** @type {Record<string, string>} */
+const CONTENT_TYPES = {
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
+
+/** @typedef {{body: Buffer, contentType: string}} Asset */
+
+/**
+ * @typedef {object} Assets
+ * @property {string} version            the hash
+ * @property {Asset} page                index.html
+ * @property {string} pageTag            the page's entity tag
+ * @property {(path: string) => Asset | undefined} find  by path, for example `/assets/<hash>/app.js`
+ */
+
+/** @returns {Promise<Assets>} */
+export async function loadAssets() {
+  const ownFiles = (await readdir(PAGE_FOLDER)).filter((name) => path.extname(name) in CONTENT_TYPES).sort();
+  const uplot = path.dirname(createRequire(import.meta.url).resolve("uplot/package.json"));
+  const sources = [
+    ...ownFiles.map((name) => ({ name, file: path.join(PAGE_FOLDER, name) })),
+    { name: "uPlot.js", file: path.join(uplot, "dist", "uPlot.iife.min.js") },
+    { name: "uPlot.css", file: path.join(uplot, "dist", "uPlot.min.css") },
+  ];
+  const hash = createHash("sha256");
+  /** @type {Map<string, Asset>} */
+  const byName = new Map();
+  for (const { name, file } of sources) {
+    const body = await readFile(file);
+    hash.update(`${name}\0${body.length}\0`).update(body);
+    byName.set(name, { body, contentType: CONTENT_TYPES[path.extname(name)] });
+  }
+  const version = hash.digest("hex").slice(0, 16);
+  const prefix = `/assets/${version}/`;
+  const html = await readFile(path.join(PAGE_FOLDER, "index.html"), "utf8");
+  const body = Buffer.from(html.replaceAll("/assets/", prefix));
+  return {
+    version,
+    page: { body, contentType: "text/html; charset=utf-8" },
+    pageTag: `"${createHash("sha256").update(body).digest("hex").slice(0, 16)}"`,
+    find: (name) => (name.startsWith(prefix) ? byName.get(name.slice(prefix.length)) : undefined),
+  };
+}

@@ -1,0 +1,225 @@
+/**
+ * The audience: every browser that watches, and what it is sent. What is sent is put into words once, whatever the
+ * number of browsers; whoever cannot keep up is left out, then brought up to date at once.
+ *
+ * Who asks for the subprotocol `stockmarket.live.1` gets the messages that PROTOCOL.md describes. Everybody else gets
+ * only `prices`, as from the original live view.
+ */
+import { WebSocket } from "ws";
+import { columns } from "./average.js";
+
+/** @typedef {import("./market.js").Market} Market */
+/** @typedef {import("./average.js").Average} Average */
+
+export const SUBPROTOCOL = "stockmarket.live.1";
+
+/** Updates within so long are merged into one message. */
+const MERGE_MS = 100;
+/** After so long without a message browsers and load balancers hear that we live. */
+const SILENCE_MS = 500;
+/** After so long without an answer a browser counts as gone. */
+const PING_MS = 10_000;
+/** Points of all companies' charts in one message: with very many companies each gets fewer. */
+const MAX_POINTS = 30_000;
+/** With so much unread a browser is left out until it has read it. */
+const MAX_UNREAD_BYTES = 256 * 1024;
+/** A browser that has not caught up after so long is let go. */
+const MAX_BEHIND_MS = 20_000;
+
+const GOING_AWAY = 1001;
+const UNWANTED_MESSAGE = 1008;
+
+/**
+ * @typedef {object} Viewer
+ * @property {WebSocket} socket
+ * @property {boolean} isPlain          gets only `prices`
+ * @property {boolean} hasAnswered      since it was last pinged
+ * @property {boolean} needsEverything  what it was sent so far does not add up to what there is
+ * @property {number} behindSince       when it was first left out; Infinity while it keeps up
+ */
+
+export class Audience {
+  #market;
+  #describe;
+  /** @type {Set<Viewer>} */
+  #viewers = new Set();
+  /** Averages that nobody was sent yet. @type {Average[]} */
+  #pending = [];
+  #isEverythingPending = false;
+  /** What a newcomer is sent, until something changes. @type {string | undefined} */
+  #everything;
+  #lastSent = Number.NEGATIVE_INFINITY;
+  /** @type {NodeJS.Timeout | undefined} */
+  #flushTimer;
+  /** @type {NodeJS.Timeout[]} */
+  #timers;
+
+  /** How often each thing happened; the metrics read it. */
+  counts = { messages: 0, leftOut: 0, letGo: 0, unanswered: 0, abusive: 0 };
+
+  /**
+   * @param {Market} market
+   * @param {() => object} describe  what `alive` messages tell about this live view
+   */
+  constructor(market, describe) {
+    this.#market = market;
+    this.#describe = describe;
+    market.on("average", (average) => {
+      this.#pending.push(average);
+      this.#changed();
+    });
+    market.on("replaced", () => {
+      this.#isEverythingPending = true;
+      this.#changed();
+    });
+    this.#timers = [
+      setInterval(() => this.#breakSilence(), SILENCE_MS / 2),
+      setInterval(() => this.#pingAll(), PING_MS),
+    ];
+  }
+
+  get size() {
+    return this.#viewers.size;
+  }
+
+  /** Bytes that wait for browsers to read them. */
+  get unreadBytes() {
+    let bytes = 0;
+    for (const { socket } of this.#viewers) bytes += socket.bufferedAmount;
+    return bytes;
+  }
+
+  /** Takes in a browser and brings it up to date. @param {WebSocket} socket */
+  welcome(socket) {
+    /** @type {Viewer} */
+    const viewer = {
+      socket,
+      isPlain: socket.protocol !== SUBPROTOCOL,
+      hasAnswered: true,
+      needsEverything: true,
+      behindSince: Number.POSITIVE_INFINITY,
+    };
+    this.#viewers.add(viewer);
+    socket.on("close", () => this.#viewers.delete(viewer));
+    // "close" follows; without a listener an error would end the process.
+    socket.on("error", () => {});
+    socket.on("pong", () => {
+      viewer.hasAnswered = true;
+    });
+    socket.on("message", () => {
+      this.counts.abusive += 1;
+      socket.close(UNWANTED_MESSAGE, "this live view only talks");
+    });
+    if (!viewer.isPlain) this.#send(viewer, this.#alive());
+    // While an update waits to be sent, this one gets everything along with it: at once it would get some of it twice.
+    if (!this.#flushTimer) this.#bringUpToDate(viewer);
+  }
+
+  /** Tells every browser to go elsewhere. */
+  dismiss() {
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#flushTimer);
+    for (const { socket } of this.#viewers) socket.close(GOING_AWAY, "this live view stops");
+  }
+
+  /** Cuts off whoever is still there. */
+  cutOff() {
+    for (const { socket } of this.#viewers) socket.terminate();
+  }
+
+  #changed() {
+    this.#everything = undefined;
+    if (this.#flushTimer) return;
+    const wait = Math.max(0, this.#lastSent + MERGE_MS - performance.now());
+    this.#flushTimer = setTimeout(() => this.#flush(), wait);
+  }
+
+  #flush() {
+    this.#flushTimer = undefined;
+    this.#lastSent = performance.now();
+    const update = this.#isEverythingPending
+      ? undefined
+      : JSON.stringify({ type: "averages", averages: this.#pending });
+    this.#pending = [];
+    this.#isEverythingPending = false;
+    const prices = this.#prices();
+    for (const viewer of this.#viewers) {
+      if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, this.#lastSent);
+      else if (viewer.isPlain) this.#send(viewer, prices);
+      else if (viewer.needsEverything || update === undefined) this.#bringUpToDate(viewer);
+      else this.#send(viewer, update);
+    }
+  }
+
+  /** @param {Viewer} viewer */
+  #bringUpToDate(viewer) {
+    viewer.needsEverything = false;
+    viewer.behindSince = Number.POSITIVE_INFINITY;
+    this.#everything ??= this.#history();
+    this.#send(viewer, viewer.isPlain ? this.#prices() : this.#everything);
+  }
+
+  /** @param {Viewer} viewer @param {number} now */
+  #leaveOut(viewer, now) {
+    this.counts.leftOut += 1;
+    viewer.needsEverything = true;
+    viewer.behindSince = Math.min(viewer.behindSince, now);
+    if (now - viewer.behindSince > MAX_BEHIND_MS) {
+      this.counts.letGo += 1;
+      viewer.socket.terminate();
+    }
+  }
+
+  /** So that a frozen live view is told from one without news. */
+  #breakSilence() {
+    const now = performance.now();
+    if (now - this.#lastSent < SILENCE_MS) return;
+    this.#lastSent = now;
+    const alive = this.#alive();
+    for (const viewer of this.#viewers) {
+      if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, now);
+      // Those who only know `prices` hear it below what their scripts see.
+      else if (viewer.isPlain) viewer.socket.ping();
+      else this.#send(viewer, alive);
+    }
+  }
+
+  #pingAll() {
+    for (const viewer of this.#viewers) {
+      if (!viewer.hasAnswered) {
+        this.counts.unanswered += 1;
+        viewer.socket.terminate();
+        continue;
+      }
+      viewer.hasAnswered = false;
+      viewer.socket.ping();
+    }
+  }
+
+  #alive() {
+    return JSON.stringify({ type: "alive", now: Date.now(), ...this.#describe() });
+  }
+
+  #prices() {
+    return JSON.stringify({ type: "prices", prices: this.#market.newest() });
+  }
+
+  #history() {
+    const companies = this.#market.companies();
+    const limit = Math.ceil(MAX_POINTS / Math.max(companies.length, 1));
+    return JSON.stringify({
+      type: "history",
+      companies: companies.map((company) => {
+        const recent = this.#market.recent(company).slice(-limit);
+        return { company, newest: recent.at(-1), ...columns(recent) };
+      }),
+    });
+  }
+
+  /** @param {Viewer} viewer @param {string} message */
+  #send({ socket }, message) {
+    if (socket.readyState !== WebSocket.OPEN) return;
+    this.counts.messages += 1;
+    socket.send(message);
+  }
+}

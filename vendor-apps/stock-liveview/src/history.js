@@ -1,0 +1,123 @@
+/**
+ * A company's past, for the charts. The cost of an answer is bounded whatever the collection's size: at most
+ * `MAX_POINTS` averages are read, by index; a longer past is sampled, one look-up for each point.
+ */
+import { ObjectId } from "mongodb";
+import { columns, parseAverage, PROJECTION } from "./average.js";
+import { reason } from "./log.js";
+
+/** @typedef {import("mongodb").Collection} Collection */
+/** @typedef {import("./average.js").Average} Average */
+/** @typedef {{status: number, body: object, maxAge: number}} Answer */
+
+/** Ranges that can be asked for, and their length. */
+export const RANGES = Object.freeze({
+  "15m": 15 * 60_000,
+  "1h": 60 * 60_000,
+  "6h": 6 * 60 * 60_000,
+  "1d": 24 * 60 * 60_000,
+  "7d": 7 * 24 * 60 * 60_000,
+});
+
+/** A range with no more averages than this is shown whole. */
+const MAX_POINTS = 1000;
+/** Points of a range with more averages than that. */
+const SAMPLES = 240;
+/** Look-ups at the same time, of all requests together: the database has other readers. */
+const CONCURRENCY = 8;
+const QUERY_MS = 3000;
+/** Answers kept, so that many browsers cost as much as one. */
+const MAX_CACHED = 200;
+
+export class History {
+  #collection;
+  #log;
+  /** @type {Map<string, {answer: Promise<Answer>, until: number}>} */
+  #cache = new Map();
+  #free = CONCURRENCY;
+  /** @type {Array<() => void>} */
+  #waiting = [];
+
+  /** @param {Collection} collection @param {import("./log.js").Log} log */
+  constructor(collection, log) {
+    this.#collection = collection;
+    this.#log = log;
+  }
+
+  /**
+   * Never rejects.
+   * @param {URLSearchParams} query  `company` and `range`
+   * @returns {Promise<Answer>} 400 for a bad query, 503 when the database does not answer
+   */
+  async answer(query) {
+    const company = query.get("company") ?? "";
+    const range = /** @type {keyof typeof RANGES} */ (query.get("range") ?? "");
+    if (!company || company.length > 64 || !Object.hasOwn(RANGES, range)) {
+      const error = `ask for a company and a range (${Object.keys(RANGES).join(", ")})`;
+      return { status: 400, body: { error }, maxAge: 0 };
+    }
+    const key = `${range} ${company}`;
+    const now = Date.now();
+    const cached = this.#cache.get(key);
+    if (cached && cached.until > now) return cached.answer;
+
+    const maxAge = Math.ceil(RANGES[range] / SAMPLES / 2000);
+    const answer = this.#read(company, RANGES[range], now).then(
+      (averages) => ({ status: 200, body: { company, range, ...columns(averages) }, maxAge }),
+      (error) => {
+        this.#cache.delete(key);
+        this.#log.warn("a company's history cannot be read", { company, range, reason: reason(error) });
+        return { status: 503, body: { error: "the database does not answer: try again" }, maxAge: 0 };
+      },
+    );
+    if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value ?? "");
+    this.#cache.set(key, { answer, until: now + maxAge * 1000 });
+    return answer;
+  }
+
+  /** @param {string} company @param {number} span @param {number} now @returns {Promise<Average[]>} oldest first */
+  async #read(company, span, now) {
+    const newest = await this.#find({ company, _id: { $gte: idAt(now - span) } }, -1, MAX_POINTS);
+    if (newest.length < MAX_POINTS) return newest.reverse();
+
+    const step = span / SAMPLES;
+    const starts = Array.from({ length: SAMPLES }, (_, index) => now - span + index * step);
+    const samples = await Promise.all(
+      starts.map((start) => this.#find({ company, _id: { $gte: idAt(start), $lt: idAt(start + step) } }, 1, 1)),
+    );
+    return [...samples.flat(), newest[0]];
+  }
+
+  /**
+   * @param {import("mongodb").Filter<import("mongodb").Document>} filter
+   * @param {1 | -1} direction
+   * @param {number} limit
+   */
+  async #find(filter, direction, limit) {
+    await this.#takeTurn();
+    try {
+      const documents = await this.#collection
+        .find(filter, { sort: { _id: direction }, limit, projection: PROJECTION, maxTimeMS: QUERY_MS })
+        .toArray();
+      return documents.flatMap((document) => parseAverage(document, 0)?.average ?? []);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free += 1;
+    }
+  }
+
+  /** @returns {Promise<void>} */
+  #takeTurn() {
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** The lowest `_id` of a time. @param {number} time  ms since 1970 */
+function idAt(time) {
+  return ObjectId.createFromTime(Math.floor(time / 1000));
+}

@@ -1,0 +1,93 @@
+/**
+ * What the live view answers to plain HTTP requests: the page, its files, history for the charts, health, metrics.
+ */
+
+/** @typedef {import("node:http").IncomingMessage} Request */
+/** @typedef {import("node:http").ServerResponse} Response */
+/** @typedef {import("./assets.js").Assets} Assets */
+
+const A_YEAR = "public, max-age=31536000, immutable";
+
+/**
+ * @typedef {object} Parts
+ * @property {Assets} assets
+ * @property {() => boolean} isReady      whether the database is reachable and the data current
+ * @property {() => string} state         the feed's, for people who ask why it is not ready
+ * @property {() => Promise<{contentType: string, text: string}>} metrics
+ * @property {import("./history.js").History} history
+ */
+
+/**
+ * @param {Parts} parts
+ * @returns {(request: Request, response: Response) => void}
+ */
+export function createHandler({ assets, isReady, state, metrics, history }) {
+  return (request, response) => {
+    // No body is ever read, so none may stay on the connection in front of the next request.
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      response.shouldKeepAlive = false;
+      send(response, 405, "only GET and HEAD are answered here\n", { allow: "GET, HEAD" });
+      return;
+    }
+    // Only the path and the query count: the host is the load balancer's business.
+    const [path, query = ""] = (request.url ?? "/").split("?", 2);
+    switch (path) {
+      case "/":
+        sendPage(request, response, assets);
+        return;
+      case "/healthz":
+        send(response, 200, "ok\n");
+        return;
+      case "/readyz":
+        if (isReady()) send(response, 200, `ready: ${state()}\n`);
+        else send(response, 503, `not ready: ${state()}\n`);
+        return;
+      case "/metrics":
+        metrics().then(
+          ({ contentType, text }) => send(response, 200, text, { "content-type": contentType }),
+          () => send(response, 500, "the metrics cannot be read\n"),
+        );
+        return;
+      case "/history":
+        history.answer(new URLSearchParams(query)).then(({ status, body, maxAge }) =>
+          send(response, status, JSON.stringify(body), {
+            "content-type": "application/json",
+            "cache-control": maxAge > 0 ? `public, max-age=${maxAge}` : "no-store",
+          }),
+        );
+        return;
+      default: {
+        const asset = assets.find(path);
+        if (!asset) send(response, 404, "there is nothing here\n");
+        else send(response, 200, asset.body, { "content-type": asset.contentType, "cache-control": A_YEAR });
+      }
+    }
+  };
+}
+
+/** @param {Request} request @param {Response} response @param {Assets} assets */
+function sendPage(request, response, { page, pageTag }) {
+  // Asked for again each time, so that it never names files of a version that is gone.
+  const headers = { "content-type": page.contentType, "cache-control": "no-cache", etag: pageTag };
+  // The load balancer weakens the tag when it compresses.
+  const known = request.headers["if-none-match"]?.replaceAll("W/", "").split(/\s*,\s*/) ?? [];
+  if (known.includes(pageTag)) response.writeHead(304, headers).end();
+  else send(response, 200, page.body, headers);
+}
+
+/**
+ * @param {Response} response
+ * @param {number} status
+ * @param {string | Buffer} body
+ * @param {Record<string, string>} [headers]
+ */
+function send(response, status, body, headers = {}) {
+  response.writeHead(status, {
+    "content-type": "text/plain; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-length": Buffer.byteLength(body),
+    ...headers,
+  });
+  response.end(response.req.method === "HEAD" ? undefined : body);
+}

@@ -1,0 +1,119 @@
+/**
+ * The market as this live view knows it: of every company the newest averages, in memory. It knows neither database
+ * nor browser. Adding an average costs the same however many the database holds.
+ */
+import { EventEmitter } from "node:events";
+import { compareOrder, parseAverage } from "./average.js";
+
+/** @typedef {import("./average.js").Average} Average */
+/** @typedef {import("./average.js").Stored} Stored */
+
+/** Averages kept per company: five minutes at the default rate. */
+export const RECENT_AVERAGES = 300;
+
+/** Companies kept: what a consumer gone wild writes must not fill the memory. */
+const MAX_COMPANIES = 500;
+
+const alphabetical = new Intl.Collator("en").compare;
+
+/**
+ * Events:
+ * - `average` (Average): a new one, told once however often it was added.
+ * - `replaced` (): something else than a new one changed: ask for everything again.
+ * - `skipped` (): a document that is no average was added.
+ * @extends {EventEmitter<{average: [Average], replaced: [], skipped: []}>}
+ */
+export class Market extends EventEmitter {
+  /** Oldest first, by company. @type {Map<string, Stored[]>} */
+  #recent = new Map();
+
+  /** Companies in the order in which they are shown. @type {string[]} */
+  #companies = [];
+
+  /**
+   * Takes in a document of the collection, whatever it holds.
+   * @param {unknown} document
+   * @param {number} [now]  ms since 1970
+   */
+  add(document, now = Date.now()) {
+    const stored = parseAverage(document, now);
+    if (!stored || !this.#list(stored.average.company)) {
+      this.emit("skipped");
+      return;
+    }
+    this.#insert(stored);
+  }
+
+  /** Forgets an average that was deleted from the database. @param {string} id */
+  remove(id) {
+    for (const [company, recent] of this.#recent) {
+      const index = recent.findIndex(({ average }) => average._id === id);
+      if (index === -1) continue;
+      recent.splice(index, 1);
+      if (recent.length === 0) this.#forget(company);
+      this.emit("replaced");
+      return;
+    }
+  }
+
+  /** Forgets everything: the collection was dropped. */
+  clear() {
+    this.#recent.clear();
+    this.#companies = [];
+    this.emit("replaced");
+  }
+
+  /** Every company, in alphabetical order. @returns {readonly string[]} */
+  companies() {
+    return this.#companies;
+  }
+
+  /** The newest average of every company, in alphabetical order. @returns {Average[]} */
+  newest() {
+    return this.#companies.flatMap((company) => this.#recent.get(company)?.at(-1)?.average ?? []);
+  }
+
+  /** A company's averages, oldest first. @param {string} company @returns {Average[]} */
+  recent(company) {
+    return (this.#recent.get(company) ?? []).map(({ average }) => average);
+  }
+
+  /** A company's list, new if there is none yet; undefined when there are too many companies. @param {string} company */
+  #list(company) {
+    const known = this.#recent.get(company);
+    if (known) return known;
+    if (this.#companies.length >= MAX_COMPANIES) return undefined;
+    /** @type {Stored[]} */
+    const list = [];
+    this.#recent.set(company, list);
+    this.#companies = [...this.#companies, company].sort(alphabetical);
+    return list;
+  }
+
+  /** @param {string} company */
+  #forget(company) {
+    this.#recent.delete(company);
+    this.#companies = this.#companies.filter((other) => other !== company);
+  }
+
+  /** @param {Stored} stored */
+  #insert(stored) {
+    const recent = /** @type {Stored[]} */ (this.#recent.get(stored.average.company));
+    // From the end, for nearly every average is its company's newest.
+    let index = recent.length;
+    while (index > 0 && compareOrder(recent[index - 1].order, stored.order) > 0) index -= 1;
+
+    const twin = recent[index - 1];
+    if (twin && compareOrder(twin.order, stored.order) === 0) {
+      if (JSON.stringify(twin.average) === JSON.stringify(stored.average)) return;
+      recent[index - 1] = stored;
+      this.emit("replaced");
+      return;
+    }
+    const isOlderThanAllKept = index === 0 && recent.length >= RECENT_AVERAGES;
+    if (isOlderThanAllKept) return;
+    recent.splice(index, 0, stored);
+    if (recent.length > RECENT_AVERAGES) recent.shift();
+    this.emit("average", stored.average);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Metrics for Prometheus. They are read from the parts when somebody asks, so that no part knows of them.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+
+/**
+ * @param {object} parts
+ * @param {import("./feed.js").Feed} parts.feed
+ * @param {import("./market.js").Market} parts.market
+ * @param {import("./audience.js").Audience} parts.audience
+ * @param {{refused: number}} parts.connections
+ * @returns {() => Promise<{contentType: string, text: string}>}
+ */
+export function createMetrics({ feed, market, audience, connections }) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+
+  let averages = 0;
+  let skipped = 0;
+  market.on("average", () => {
+    averages += 1;
+  });
+  market.on("skipped", () => {
+    skipped += 1;
+  });
+
+  /** @param {string} name @param {string} help @param {() => number} read */
+  const gauge = (name, help, read) => {
+    new Gauge({
+      name: `liveview_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  /** @param {string} name @param {string} help @param {() => number} read */
+  const counter = (name, help, read) => {
+    new Counter({
+      name: `liveview_${name}_total`,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  };
+
+  gauge("ready", "1 while the database is reachable and the data current", () => Number(feed.isCurrent));
+  gauge("companies", "Companies that are shown", () => market.companies().length);
+  counter("averages", "Averages that were taken in", () => averages);
+  counter("documents_skipped", "Documents that are no average", () => skipped);
+  counter("feed_resumed", "Times the change stream went on from where it was", () => feed.counts.resumed);
+  counter("feed_reloaded", "Times all recent averages were read", () => feed.counts.reloaded);
+  counter("feed_failed", "Times the feed was interrupted", () => feed.counts.failed);
+  gauge("connections", "Open WebSockets", () => audience.size);
+  counter("connections_refused", "WebSockets refused", () => connections.refused);
+  counter("messages_sent", "Messages sent to browsers", () => audience.counts.messages);
+  gauge("unread_bytes", "Bytes that wait for browsers to read them", () => audience.unreadBytes);
+  counter("updates_left_out", "Updates not sent to browsers too slow for them", () => audience.counts.leftOut);
+  counter("browsers_let_go", "Browsers cut off because they did not catch up", () => audience.counts.letGo);
+  counter("browsers_unanswered", "Browsers cut off because they did not answer", () => audience.counts.unanswered);
+  counter("browsers_abusive", "Browsers cut off because they sent something", () => audience.counts.abusive);
+
+  return async () => ({ contentType: registry.contentType, text: await registry.metrics() });
+}
