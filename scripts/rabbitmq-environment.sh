@@ -6,6 +6,7 @@ readonly rabbitmq_home=$STOCKMARKET_HOME/data/rabbitmq
 export RABBITMQ_NODENAME=rabbit@localhost
 export RABBITMQ_DIST_PORT ERL_EPMD_PORT=$EPMD_PORT
 export RABBITMQ_CONF_ENV_FILE=/dev/null
+export TERM=dumb # no colours in its log
 export RABBITMQ_CONFIG_FILE=$rabbitmq_home/rabbitmq.conf
 export RABBITMQ_ADVANCED_CONFIG_FILE=$rabbitmq_home/advanced.config
 export RABBITMQ_ENABLED_PLUGINS_FILE=$rabbitmq_home/enabled_plugins

@@ -1,0 +1,58 @@
+# The commands of the project. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs clean test lint unit integration end-to-end bench fmt generate screenshot
+
+# A port or a folder may be given to any of them: make up NGINX_PORT=8080
+export
+
+##@ Running the system on this machine
+
+up: ## bring everything up, wait until every company's average is on the page
+	@scripts/up
+
+down: ## stop everything
+	@scripts/down
+
+status: ## show each part's health and each company's newest average
+	@scripts/status
+
+logs: ## follow the logs (SERVICE=rabbitmq: of one part)
+	@scripts/logs $(SERVICE)
+
+clean: ## remove data, logs and secrets
+	@scripts/clean
+
+##@ Working on it
+
+test: ## everything below but the benchmark
+	@scripts/test
+
+lint: ## formatting and lints
+	@scripts/test lint
+
+unit: ## tests that need no servers
+	@scripts/test unit
+
+integration: ## tests against a real broker, replica set and browser
+	@scripts/test integration
+
+end-to-end: ## the system as a user runs it
+	@scripts/test end-to-end
+
+bench: ## how many trades a second the consumer takes
+	@scripts/bench
+
+fmt: ## format all code
+	@scripts/fmt
+
+generate: ## render the files that come from nix/topology.nix
+	@scripts/generate
+
+screenshot: ## take docs/'s picture of the page
+	@scripts/screenshot
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,95 @@
+// Waits until every part is ready and a new average of every company has reached
+// the page, and says what happens meanwhile. Gives up after a while, or as soon
+// as a part keeps failing, and then tells which parts are to blame and why.
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { companies, parts, watchPage } from "./system.mjs";
+
+const limitMs = 120_000;
+const toleratedRestarts = 5;
+const startedMs = Number(process.env.STARTED_US ?? Date.now() * 1000) / 1000;
+
+const say = (text) => console.error(`[${((Date.now() - startedMs) / 1000).toFixed(1).padStart(5)} s] ${text}`);
+
+const ready = new Set();
+
+/** Says which parts have become ready since; returns those that are not, or undefined while nobody answers. */
+async function lookAtParts() {
+  const all = await parts().catch(() => undefined);
+  for (const { name, isReady } of all ?? []) {
+    if (isReady && !ready.has(name)) {
+      ready.add(name);
+      say(`  ${name} is ready`);
+    }
+  }
+  return all?.filter(({ isReady }) => !isReady);
+}
+
+const firstSeen = new Map();
+const arrived = new Set();
+
+/** An average is new when it differs from the one that was there when we began to look: that may be of an earlier run. */
+function lookAtPrices(prices, isFirstMessage) {
+  for (const { company, avgPrice } of prices) {
+    if (isFirstMessage && !firstSeen.has(company)) firstSeen.set(company, avgPrice);
+    if (avgPrice !== firstSeen.get(company) && companies.includes(company) && !arrived.has(company)) {
+      arrived.add(company);
+      say(`  ${company}: a new average is on the page`);
+    }
+  }
+}
+
+async function watchPrices(signal) {
+  while (!signal.aborted) {
+    let isFirstMessage = true;
+    const socket = watchPage((prices) => {
+      lookAtPrices(prices, isFirstMessage);
+      isFirstMessage = false;
+    });
+    const stop = () => socket.terminate();
+    signal.addEventListener("abort", stop, { once: true });
+    await new Promise((resolve) => socket.on("close", resolve));
+    signal.removeEventListener("abort", stop);
+    await sleep(200);
+  }
+}
+
+function lastLines(name) {
+  try {
+    return execFileSync("tail", ["-n", "15", join(process.env.STOCKMARKET_HOME, "logs", `${name}.log`)], { encoding: "utf8" });
+  } catch {
+    return "";
+  }
+}
+
+function blame(unready, reason) {
+  console.error(`\nstockmarket: ${reason}`);
+  for (const { name, state, restarts } of unready) {
+    console.error(`\n${name}: ${state}${restarts ? `, restarted ${restarts} times` : ""}; the end of its log:`);
+    console.error(lastLines(name).trimEnd().replace(/^/gm, "  "));
+  }
+  const missing = companies.filter((company) => !arrived.has(company));
+  if (!unready.length && missing.length) console.error(`  → see make logs SERVICE=… of what these pass through: ${missing.join(", ")}`);
+}
+
+const stopping = new AbortController();
+watchPrices(stopping.signal);
+let answered = false;
+for (;;) {
+  const unready = await lookAtParts();
+  answered ||= unready !== undefined;
+  if (unready?.length === 0 && arrived.size === companies.length) break;
+  const failing = unready?.filter(({ restarts }) => restarts >= toleratedRestarts) ?? [];
+  const isLate = Date.now() - startedMs > limitMs && performance.now() > limitMs;
+  const isSilent = !answered && performance.now() > 10_000;
+  if (failing.length || isLate || isSilent) {
+    if (isSilent) blame([{ name: "process-compose", state: "does not answer", restarts: 0 }], "the supervisor did not start");
+    else if (failing.length) blame(failing, "a part keeps failing");
+    else blame(unready ?? [], `not every average has reached the page within ${limitMs / 1000} s`);
+    process.exitCode = 1;
+    break;
+  }
+  await sleep(250);
+}
+stopping.abort();

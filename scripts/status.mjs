@@ -1,0 +1,14 @@
+// Prints each part's health and each company's newest average. Fails unless all is well.
+import { companies, newestAverages, parts } from "./system.mjs";
+
+const all = await parts();
+for (const { name, state, restarts, pid, age } of all) {
+  const detail = state === "done" ? "" : `process ${pid}, for ${age}${restarts ? `, restarted ${restarts} times` : ""}`;
+  console.log(`${name.padEnd(16)}${state.padEnd(12)}${detail}`);
+}
+console.log();
+const averages = await newestAverages(3000);
+for (const company of companies) {
+  console.log(`${company.padEnd(16)}${averages.get(company)?.toFixed(4) ?? "no average on the page"}`);
+}
+process.exitCode = all.every(({ isReady }) => isReady) && averages.size >= companies.length ? 0 : 1;
