@@ -30,16 +30,18 @@ lock() {
 
 # The socket's path is given relative to the folder: the system limits its length.
 start_supervisor() {
-  cd "$run"
-  env "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
-    setsid "$tools/bin/process-compose" up \
-    --config "$STOCKMARKET_ROOT/process-compose.yaml" \
-    --tui=false --disable-dotenv \
-    --unix-socket process-compose.sock \
-    --log-file "$logs/process-compose.log" \
-    >/dev/null 2>"$logs/process-compose.err" </dev/null {lock_fd}>&- &
+  (
+    cd "$run" || exit
+    # shellcheck disable=SC2154 # of lib.sh
+    exec env "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
+      setsid "$tools/bin/process-compose" up \
+      --config "$STOCKMARKET_ROOT/process-compose.yaml" \
+      --tui=false --disable-dotenv \
+      --unix-socket process-compose.sock \
+      --log-file "$logs/process-compose.log" \
+      >/dev/null 2>"$logs/process-compose.err" </dev/null {lock_fd}>&-
+  ) &
   echo $! >"$supervisor_pid_file"
-  cd "$STOCKMARKET_ROOT"
 }
 
 # Everything that still runs of this home ends, gently first. The supervisor
