@@ -1,0 +1,211 @@
+// Package configuration reads the publisher's settings from its environment.
+package configuration
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/prices"
+)
+
+// Configuration is every setting. Variables and Help say what each one means.
+type Configuration struct {
+	Broker      BrokerURL     // RABBITMQ_URL or RABBITMQ_URL_FILE
+	Companies   []string      // STOCKS
+	Interval    time.Duration // TICKER_INTERVAL; 0 is as fast as the broker confirms
+	PriceModel  string        // PRICE_MODEL, one of prices.Models
+	Seed        *uint64       // SEED; nil when prices need not repeat
+	TradeLimit  uint64        // TRADES; 0 is without end
+	QueueType   string        // QUEUE_TYPE, one of queueTypes
+	HTTPAddress string        // HTTP_ADDRESS
+	LogLevel    slog.Level    // LOG_LEVEL
+	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: by what stderr is
+}
+
+// longestInterval keeps TICKER_INTERVAL to what is still a stream of trades.
+const longestInterval = time.Hour
+
+var (
+	symbol     = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,15}$`)
+	queueTypes = []string{"quorum", "classic"}
+	logFormats = []string{"text", "json"}
+)
+
+// BrokerURL is an AMQP URL that never prints its password.
+type BrokerURL struct{ secret string }
+
+// Reveal returns the URL with its password, for dialling only.
+func (u BrokerURL) Reveal() string { return u.secret }
+
+// String returns what of the URL may be shown: host, port and virtual host.
+func (u BrokerURL) String() string {
+	uri, err := amqp.ParseURI(u.secret)
+	if err != nil {
+		return "(no broker)"
+	}
+	return net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)) + " " + uri.Vhost
+}
+
+// GoString keeps the password out of %#v, and LogValue out of structured logs.
+func (u BrokerURL) GoString() string     { return u.String() }
+func (u BrokerURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
+
+// Problems is everything wrong with an environment, one entry for each variable.
+type Problems []string
+
+func (p Problems) Error() string {
+	return "the configuration is wrong:\n  " + strings.Join(p, "\n  ")
+}
+
+// Load reads the configuration with getenv, such as os.Getenv. An empty variable
+// counts as unset. The error, if any, is of type Problems and holds no secret.
+func Load(getenv func(string) string) (Configuration, error) {
+	r := reader{getenv: getenv}
+	configuration := Configuration{
+		Broker:      r.broker(),
+		Companies:   r.companies(),
+		Interval:    time.Duration(r.number("TICKER_INTERVAL", uint64(longestInterval.Milliseconds()))) * time.Millisecond,
+		PriceModel:  r.oneOf("PRICE_MODEL", prices.Models()),
+		Seed:        r.seed(),
+		TradeLimit:  r.number("TRADES", 1<<63),
+		QueueType:   r.oneOf("QUEUE_TYPE", queueTypes),
+		HTTPAddress: r.address("HTTP_ADDRESS"),
+		LogLevel:    r.level("LOG_LEVEL"),
+		LogFormat:   r.oneOf("LOG_FORMAT", logFormats),
+	}
+	if len(r.problems) > 0 {
+		return Configuration{}, r.problems
+	}
+	return configuration, nil
+}
+
+// LoadHTTPAddress reads only HTTP_ADDRESS, which is all that a health check needs.
+func LoadHTTPAddress(getenv func(string) string) (string, error) {
+	r := reader{getenv: getenv}
+	address := r.address("HTTP_ADDRESS")
+	if len(r.problems) > 0 {
+		return "", r.problems
+	}
+	return address, nil
+}
+
+// reader reads variables, and collects what is wrong with them.
+type reader struct {
+	getenv   func(string) string
+	problems Problems
+}
+
+func (r *reader) value(name string) string {
+	if value := r.getenv(name); value != "" {
+		return value
+	}
+	return defaultOf(name)
+}
+
+func (r *reader) reject(name, format string, args ...any) {
+	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
+}
+
+// broker names the variable at fault but never its value, nor the parser's
+// complaint, which quotes from it.
+func (r *reader) broker() BrokerURL {
+	name, url := "RABBITMQ_URL", r.value("RABBITMQ_URL")
+	if path := r.getenv("RABBITMQ_URL_FILE"); path != "" {
+		name = "RABBITMQ_URL_FILE"
+		if r.getenv("RABBITMQ_URL") != "" {
+			r.reject(name, "RABBITMQ_URL is set too; set one of the two")
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			r.reject(name, "cannot be read: %v", err)
+			return BrokerURL{}
+		}
+		url = strings.TrimSpace(string(content))
+	}
+	uri, err := amqp.ParseURI(url)
+	if err != nil || uri.Port < 1 || uri.Port > 65535 {
+		r.reject(name, "holds no AMQP URL such as amqp://user:password@host:5672/ "+
+			"(reserved characters in it are percent-encoded; not shown here, for its password)")
+	}
+	return BrokerURL{secret: url}
+}
+
+func (r *reader) companies() []string {
+	var companies []string
+	for item := range strings.SplitSeq(r.value("STOCKS"), ",") {
+		company := strings.TrimSpace(item)
+		switch {
+		case !symbol.MatchString(company):
+			r.reject("STOCKS", "%q is no symbol: 1 to 16 capital letters, digits, dots and hyphens, such as MSFT,TSLA,AAPL", company)
+		case slices.Contains(companies, company):
+			r.reject("STOCKS", "%s is listed twice; list each company once", company)
+		default:
+			companies = append(companies, company)
+		}
+	}
+	return companies
+}
+
+// number reads a whole number from 0 to most; a variable without value and default is 0.
+func (r *reader) number(name string, most uint64) uint64 {
+	text := r.value(name)
+	if text == "" {
+		return 0
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || number > most {
+		r.reject(name, "%q is no whole number from 0 to %d, such as 1", text, most)
+	}
+	return number
+}
+
+func (r *reader) seed() *uint64 {
+	text := r.value("SEED")
+	if text == "" {
+		return nil
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		r.reject("SEED", "%q is no whole number from 0 to %d, such as 42", text, uint64(1<<64-1))
+	}
+	return &seed
+}
+
+func (r *reader) oneOf(name string, allowed []string) string {
+	text := r.value(name)
+	if text != "" && !slices.Contains(allowed, text) {
+		r.reject(name, "%q is not one of: %s", text, strings.Join(allowed, ", "))
+	}
+	return text
+}
+
+func (r *reader) address(name string) string {
+	text := r.value(name)
+	_, port, err := net.SplitHostPort(text)
+	if number, portErr := strconv.ParseUint(port, 10, 16); errors.Join(err, portErr) != nil || number == 0 {
+		r.reject(name, "%q is no host:port with a port from 1 to 65535, such as 127.0.0.1:9100", text)
+	}
+	return text
+}
+
+func (r *reader) level(name string) slog.Level {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	text := r.value(name)
+	level, known := levels[text]
+	if !known {
+		r.reject(name, "%q is not one of: debug, info, warn, error", text)
+	}
+	return level
+}

@@ -1,0 +1,167 @@
+package configuration
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func environment(variables map[string]string) func(string) string {
+	return func(name string) string { return variables[name] }
+}
+
+func TestAnEmptyEnvironmentGivesTheDefaultsOfTheContract(t *testing.T) {
+	got, err := Load(environment(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Configuration{
+		Broker:      BrokerURL{"amqp://stockmarket:supersecret123@localhost:5672/"},
+		Companies:   []string{"MSFT", "TSLA", "AAPL"},
+		Interval:    time.Millisecond,
+		PriceModel:  "uniform",
+		QueueType:   "quorum",
+		HTTPAddress: "127.0.0.1:9100",
+		LogLevel:    slog.LevelInfo,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestEveryVariableIsTaken(t *testing.T) {
+	got, err := Load(environment(map[string]string{
+		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M ",
+		"TICKER_INTERVAL": "0", "PRICE_MODEL": "walk", "QUEUE_TYPE": "classic", "SEED": "0",
+		"TRADES": "5000", "HTTP_ADDRESS": ":8080", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := uint64(0)
+	want := Configuration{
+		Broker:    BrokerURL{"amqps://user:pass%2Fword@broker:5671/vhost"},
+		Companies: []string{"BRK.B", "BF-B", "3M"}, PriceModel: "walk", QueueType: "classic",
+		Seed: &seed, TradeLimit: 5000, HTTPAddress: ":8080", LogLevel: slog.LevelDebug, LogFormat: "json",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
+	for name, bad := range map[string]map[string]string{ // variable → value → what the problem says
+		"RABBITMQ_URL": {
+			"localhost:5672":             "amqp://user:password@host:5672/",
+			"http://u:hush@h/":           "amqp://user:password@host:5672/",
+			"amqp://u:hu%sh@h/":          "percent-encoded",
+			"amqp://u:hush@h:port/":      "percent-encoded",
+			"amqp://u:hush@h:99999/":     "amqp://user:password@host:5672/",
+			"amqp://u:hush@h/?heartbeat": "amqp://user:password@host:5672/",
+		},
+		"RABBITMQ_URL_FILE": {"/no/such/file": "cannot be read"},
+		"STOCKS": {
+			"msft":              `"msft" is no symbol`,
+			"MSFT,":             `"" is no symbol`,
+			"MSFT,TSLA,MSFT":    "MSFT is listed twice",
+			"A:B":               `"A:B" is no symbol`,
+			"ABCDEFGHIJKLMNOPQ": "is no symbol",
+		},
+		"TICKER_INTERVAL": {"fast": "0 to 3600000", "-1": "0 to 3600000", "0.5": "0 to 3600000", "3600001": "0 to 3600000"},
+		"PRICE_MODEL":     {"flat": "uniform, walk"},
+		"QUEUE_TYPE":      {"stream": "quorum, classic"},
+		"SEED":            {"x": "such as 42", "-1": "such as 42"},
+		"TRADES":          {"many": "no whole number", "-1": "no whole number"},
+		"HTTP_ADDRESS":    {"9100": "host:port", "localhost:http": "host:port", "h:0": "host:port", "h:65536": "host:port"},
+		"LOG_LEVEL":       {"loud": "debug, info, warn, error"},
+		"LOG_FORMAT":      {"xml": "text, json"},
+	} {
+		for value, want := range bad {
+			_, err := Load(environment(map[string]string{name: value}))
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) != 1 {
+				t.Errorf("%s=%s: error is %v, want one problem", name, value, err)
+				continue
+			}
+			if !strings.HasPrefix(problems[0], name+": ") || !strings.Contains(problems[0], want) {
+				t.Errorf("%s=%s: problem is %q, want it to name the variable and %q", name, value, problems[0], want)
+			}
+			if strings.Contains(err.Error(), "hu") {
+				t.Errorf("%s=%s: %v shows the password", name, value, err)
+			}
+		}
+	}
+}
+
+func TestAllProblemsAreNamedAtOnce(t *testing.T) {
+	_, err := Load(environment(map[string]string{
+		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x,MSFT,MSFT", "TICKER_INTERVAL": "?",
+		"PRICE_MODEL": "?", "QUEUE_TYPE": "?", "SEED": "?", "TRADES": "?", "HTTP_ADDRESS": "?", "LOG_LEVEL": "?", "LOG_FORMAT": "?",
+	}))
+	if err == nil {
+		t.Fatal("a wrong configuration is accepted")
+	}
+	for _, variable := range Variables {
+		if !strings.Contains(err.Error(), variable.Name) {
+			t.Errorf("%s is missing in: %v", variable.Name, err)
+		}
+	}
+}
+
+func TestTheURLMayComeFromAFileButNotFromBoth(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(path, []byte("amqp://u:hush@broker/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(environment(map[string]string{"RABBITMQ_URL_FILE": path}))
+	if err != nil || got.Broker.Reveal() != "amqp://u:hush@broker/" {
+		t.Errorf("URL is %q, error %v", got.Broker.Reveal(), err)
+	}
+	_, err = Load(environment(map[string]string{"RABBITMQ_URL_FILE": path, "RABBITMQ_URL": "amqp://u:hush@h/"}))
+	if err == nil || !strings.Contains(err.Error(), "one of the two") {
+		t.Errorf("both set: error is %v", err)
+	}
+}
+
+func TestThePasswordIsNeverPrinted(t *testing.T) {
+	configuration, err := Load(environment(map[string]string{"RABBITMQ_URL": "amqp://u:hush@broker:5673/v"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("start", "broker", configuration.Broker, "all", configuration)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", configuration, configuration, configuration, configuration.Broker), log.String()} {
+		if strings.Contains(text, "hush") {
+			t.Errorf("the password shows in %s", text)
+		}
+	}
+	if shown := configuration.Broker.String(); shown != "broker:5673 v" {
+		t.Errorf("the broker is shown as %q", shown)
+	}
+}
+
+func TestHelpAndREADMEDocumentEveryVariableWithItsDefault(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, variable := range Variables {
+		if help := Help(); !strings.Contains(help, variable.Name) || !strings.Contains(help, variable.Default) {
+			t.Errorf("--help lacks %s or its default", variable.Name)
+		}
+		shown := variable.Default
+		if shown != "" {
+			shown = "`" + shown + "`"
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s |", variable.Name, shown, variable.Meaning)
+		if !strings.Contains(string(readme), row) {
+			t.Errorf("README.md lacks the row: %s", row)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package configuration
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Variable documents one environment variable; Variables is the reference.
+type Variable struct {
+	Name    string
+	Default string // empty: none
+	Meaning string
+}
+
+// Variables lists every variable, in the order in which to read about them.
+var Variables = []Variable{
+	{"RABBITMQ_URL", "amqp://stockmarket:supersecret123@localhost:5672/", "the broker's AMQP URL (amqp or amqps)"},
+	{"RABBITMQ_URL_FILE", "", "a file that holds the URL, instead of RABBITMQ_URL"},
+	{"STOCKS", "MSFT,TSLA,AAPL", "the companies; each has a queue of its symbol's name"},
+	{"TICKER_INTERVAL", "1", "milliseconds between two trades of one company; 0: as fast as the broker confirms"},
+	{"PRICE_MODEL", "uniform", "uniform: every price anew from 50 to 550; walk: a random walk in that range"},
+	{"QUEUE_TYPE", "quorum", "quorum or classic; both durable, with a single active consumer"},
+	{"SEED", "", "a number; the same seed makes the same trades again"},
+	{"TRADES", "0", "end, with exit code 0, when this many trades of each company are confirmed; 0: never"},
+	{"HTTP_ADDRESS", "127.0.0.1:9100", "where /metrics, /healthz and /readyz are served"},
+	{"LOG_LEVEL", "info", "debug, info, warn or error"},
+	{"LOG_FORMAT", "", "text or json; unset: text on a terminal, else json"},
+}
+
+func defaultOf(name string) string {
+	for _, variable := range Variables {
+		if variable.Name == name {
+			return variable.Default
+		}
+	}
+	return ""
+}
+
+// Help returns the reference of the variables as lines of plain text.
+func Help() string {
+	var help strings.Builder
+	for _, variable := range Variables {
+		fmt.Fprintf(&help, "  %-18s %s", variable.Name, variable.Meaning)
+		if variable.Default != "" {
+			fmt.Fprintf(&help, "\n  %-18s (default %s)", "", variable.Default)
+		}
+		help.WriteByte('\n')
+	}
+	return help.String()
+}

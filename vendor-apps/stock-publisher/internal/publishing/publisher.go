@@ -1,0 +1,359 @@
+// Package publishing sends the trades of a company to its queue, each at least
+// once and in order, whatever happens to the broker meanwhile.
+//
+// The way of a trade: the schedule says that it is due, the market makes it,
+// unconfirmed gives it a number and holds it, a session sends it, and the
+// broker's confirmation lets it go. When a session fails, the next one starts
+// by sending again all that is held.
+package publishing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/broker"
+	"stock-publisher/internal/pacing"
+	"stock-publisher/internal/prices"
+	"stock-publisher/internal/retry"
+	"stock-publisher/internal/telemetry"
+	"stock-publisher/internal/trade"
+)
+
+const (
+	// inFlight is the most unconfirmed trades of one company: two seconds of
+	// the usual rate, more than a healthy broker ever leaves open.
+	inFlight = 2048
+	// batch is how many trades are sent before looking at what the broker says.
+	batch = 64
+	// catchUp is how much of a hold-up is made up for afterwards.
+	catchUp = time.Second
+	// confirmGrace is how long a stop waits for the last confirmations.
+	confirmGrace = 3500 * time.Millisecond
+)
+
+// Options say what to publish, and where.
+type Options struct {
+	Company   string
+	URL       string
+	QueueType string
+	Interval  time.Duration
+	// TradeLimit ends publishing after this many trades; 0 never does.
+	TradeLimit uint64
+	Market     *prices.Market
+	Version    string
+	Log        *slog.Logger
+	Meter      *telemetry.Meter
+}
+
+// Publisher publishes one company's trades. Its state belongs to Run.
+type Publisher struct {
+	Options
+	epoch       string
+	unconfirmed *unconfirmed
+	schedule    *pacing.Schedule // nil until the first session
+	backoff     retry.Backoff
+	sessions    int
+	lastProblem string
+}
+
+// New returns a publisher with an epoch of its own.
+func New(options Options) *Publisher {
+	epoch := trade.NewEpoch(time.Now())
+	options.Log = options.Log.With("company", options.Company, "epoch", epoch)
+	return &Publisher{
+		Options:     options,
+		epoch:       epoch,
+		unconfirmed: newUnconfirmed(inFlight),
+		backoff:     retry.Backoff{First: 100 * time.Millisecond, Longest: 5 * time.Second},
+	}
+}
+
+// Run publishes until ctx ends or the trade limit is reached, and then until
+// every trade is confirmed: that is success. After the end of ctx it waits for
+// confirmations no longer than confirmGrace; the error says what stayed open.
+func (p *Publisher) Run(ctx context.Context) error {
+	life, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(confirmGrace, cut) })
+	defer stop()
+
+	var problem error
+	for !p.finished(ctx) && life.Err() == nil {
+		problem = p.runSession(ctx, life)
+		if problem == nil || p.finished(ctx) {
+			break
+		}
+		p.report(problem)
+		if ctx.Err() == nil {
+			p.backoff.Wait(ctx)
+		} else {
+			p.backoff.Wait(life)
+		}
+	}
+	p.Meter.NotReady("stopped")
+	if left := p.unconfirmed.len(); left > 0 {
+		return fmt.Errorf("%s stopped with %d trades unconfirmed, %s on: %w",
+			p.Company, left, trade.ID(p.epoch, p.unconfirmed.oldest), problem)
+	}
+	p.Log.Info("stopped, every trade is confirmed", "trades", p.unconfirmed.made())
+	return nil
+}
+
+// finished reports whether there is nothing left to make and to confirm.
+func (p *Publisher) finished(ctx context.Context) bool {
+	return p.unconfirmed.len() == 0 && (ctx.Err() != nil || p.limitReached())
+}
+
+func (p *Publisher) limitReached() bool {
+	return p.TradeLimit > 0 && p.unconfirmed.made() == p.TradeLimit
+}
+
+// runSession publishes through one session until that fails, or until all is
+// done and confirmed.
+func (p *Publisher) runSession(ctx, life context.Context) error {
+	opening := life
+	if p.unconfirmed.len() == 0 {
+		opening = ctx // Nothing is left to confirm, so a stop need not wait for the broker.
+	}
+	session, err := broker.Open(opening, life, broker.Options{
+		URL: p.URL, Queue: p.Company, QueueType: p.QueueType, InFlight: inFlight, Version: p.Version,
+	})
+	if err != nil {
+		return err
+	}
+	p.opened(session)
+	err = p.publish(ctx, session)
+	p.Meter.NotReady("not connected")
+	session.Close()
+	if err != nil {
+		p.settle(session)
+	}
+	return err
+}
+
+// opened takes note of a new session.
+func (p *Publisher) opened(session *broker.Session) {
+	p.sessions++
+	if p.sessions > 1 {
+		p.Meter.Reconnects.Inc()
+	}
+	p.lastProblem = ""
+	p.unconfirmed.restart()
+	if p.schedule == nil {
+		p.schedule = pacing.NewSchedule(time.Now(), p.Interval, catchUp)
+	}
+	p.Log.Info("publishing", "sending_again", p.unconfirmed.len())
+	if session.LimitedDelivery && p.sessions == 1 {
+		p.Log.Warn("the queue is from before RabbitMQ 4 and has a delivery limit: unless a policy lifts it, " +
+			"a trade redelivered too often is dropped. Lift it with: rabbitmqctl set_policy --apply-to queues " +
+			p.Company + "-no-delivery-limit '^" + p.Company + "$' '{\"delivery-limit\":-1}'")
+	}
+	p.Meter.Ready()
+}
+
+// publish sends what is unconfirmed, then new trades as they fall due, until
+// the session fails or all is done and confirmed.
+func (p *Publisher) publish(ctx context.Context, session *broker.Session) error {
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	stopping := ctx.Done()
+	blocked := false
+	for !p.finished(ctx) {
+		var due <-chan time.Time
+		if !blocked {
+			again, err := p.sendBatch(ctx, session)
+			if err != nil {
+				return err
+			}
+			if !again.IsZero() {
+				wake.Reset(time.Until(again))
+				due = wake.C
+			}
+		}
+		select {
+		case <-due:
+		case confirmation, open := <-session.Confirms:
+			if !open {
+				return closedBecause(<-session.Closed)
+			}
+			if err := p.judge(session, confirmation); err != nil {
+				return err
+			}
+		case returned, open := <-session.Returns:
+			if !open {
+				return closedBecause(<-session.Closed)
+			}
+			p.noteReturn(returned)
+		case blocking, open := <-session.Blocked:
+			if !open {
+				return closedBecause(<-session.Closed)
+			}
+			blocked = blocking.Active
+			p.noteBlocking(blocking)
+		case reason := <-session.Closed:
+			return closedBecause(reason)
+		case <-stopping:
+			stopping = nil // finished and sendBatch look at ctx from here on.
+		}
+	}
+	return nil
+}
+
+// sendBatch sends a few trades: first again what is unconfirmed, then new ones
+// that are due. It returns when to be called again, or the zero time when only
+// news from the broker can give it something to do.
+func (p *Publisher) sendBatch(ctx context.Context, session *broker.Session) (again time.Time, err error) {
+	for range batch {
+		now := time.Now()
+		if p.unconfirmed.nextUnsent() == nil {
+			if ctx.Err() != nil || p.limitReached() || p.unconfirmed.full() {
+				return time.Time{}, nil
+			}
+			if !p.schedule.Due(now) {
+				return p.schedule.Next(), nil
+			}
+			if err := p.makeTrade(now); err != nil {
+				return time.Time{}, err
+			}
+		}
+		if err := p.send(session, now); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return time.Now(), nil
+}
+
+// makeTrade makes the trade that is due. From here on it has a number, and is
+// sent until it is confirmed.
+func (p *Publisher) makeTrade(now time.Time) error {
+	body, err := p.Market.Next().Body()
+	if err != nil {
+		return fmt.Errorf("cannot write a trade: %w", err)
+	}
+	p.unconfirmed.add(body, now)
+	p.schedule.Made()
+	p.Meter.Published.Inc()
+	p.Meter.Unconfirmed.Set(float64(p.unconfirmed.len()))
+	return nil
+}
+
+// send sends the next trade that is unsent in this session.
+func (p *Publisher) send(session *broker.Session, now time.Time) error {
+	next := p.unconfirmed.nextUnsent()
+	if !next.sentAt.IsZero() {
+		p.Meter.Resent.Inc()
+	}
+	p.unconfirmed.sent(now)
+	err := session.Publish(broker.Message{
+		ID:     trade.ID(p.epoch, next.sequence),
+		MadeAt: next.madeAt,
+		Body:   next.body,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot send: %w", err)
+	}
+	return nil
+}
+
+// judge acts on the broker's verdict on the oldest trade: confirmed, it is let
+// go; refused, or confirmed without a queue, it ends the session, so that the
+// next one sends it again before anything newer.
+func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) error {
+	p.noteReturns(session)
+	oldest, err := p.unconfirmed.oldestFor(verdict.DeliveryTag)
+	if err != nil {
+		return err
+	}
+	if !verdict.Ack {
+		p.Meter.Nacked.Inc()
+		return errors.New("the broker refused a trade (nack): the queue may be full, or have lost its majority")
+	}
+	if oldest.returned {
+		return errors.New("the broker found no queue for a trade: the queue was deleted")
+	}
+	p.Meter.Confirmed.Inc()
+	p.Meter.ConfirmSeconds.Observe(time.Since(oldest.sentAt).Seconds())
+	p.unconfirmed.confirm()
+	p.Meter.Unconfirmed.Set(float64(p.unconfirmed.len()))
+	p.backoff.Reset()
+	return nil
+}
+
+// settle takes in the verdicts that came before the session's end, so that no
+// more than necessary is sent again.
+func (p *Publisher) settle(session *broker.Session) {
+	for {
+		select {
+		case verdict, open := <-session.Confirms:
+			if !open || p.judge(session, verdict) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// noteReturns takes in all returned trades that are there: those that a verdict
+// read from Confirms is about are.
+func (p *Publisher) noteReturns(session *broker.Session) {
+	for {
+		select {
+		case returned, open := <-session.Returns:
+			if !open {
+				return
+			}
+			p.noteReturn(returned)
+		default:
+			return
+		}
+	}
+}
+
+func (p *Publisher) noteReturn(returned amqp.Return) {
+	p.Meter.Returned.Inc()
+	number, ours := strings.CutPrefix(returned.MessageId, p.epoch+":")
+	if sequence, err := strconv.ParseUint(number, 10, 64); ours && err == nil {
+		p.unconfirmed.markReturned(sequence)
+	}
+}
+
+func (p *Publisher) noteBlocking(blocking amqp.Blocking) {
+	if blocking.Active {
+		p.Log.Warn("the broker takes no trades for now; waiting", "reason", blocking.Reason)
+		p.Meter.Blocked("blocked by the broker: " + blocking.Reason)
+	} else {
+		p.Log.Info("the broker takes trades again")
+		p.Meter.Ready()
+	}
+}
+
+// report says what failed, once for as long as it fails in the same way.
+func (p *Publisher) report(problem error) {
+	p.Meter.NotReady(problem.Error())
+	level := slog.LevelWarn
+	switch {
+	case problem.Error() == p.lastProblem:
+		level = slog.LevelDebug
+	case broker.IsRefusal(problem):
+		level = slog.LevelError
+	}
+	p.lastProblem = problem.Error()
+	p.Log.Log(context.Background(), level, "not publishing; trying again", "error", problem, "unconfirmed", p.unconfirmed.len())
+}
+
+// closedBecause makes an error of a session's end, for which the broker may
+// have given a reason.
+func closedBecause(reason *amqp.Error) error {
+	if reason == nil {
+		return errors.New("the connection was closed")
+	}
+	return fmt.Errorf("the connection was lost: %w", reason)
+}

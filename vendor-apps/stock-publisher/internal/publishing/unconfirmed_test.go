@@ -1,0 +1,173 @@
+package publishing
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// theBroker is what the tests take for a broker and a network: it appends what
+// reaches it to its queue, and its verdicts may be lost on the way back.
+type theBroker struct {
+	queue    []uint64 // the sequences in it, in order
+	verdicts []verdict
+	tag      uint64
+	refused  bool // ever: from then on, a trade may arrive behind its successors
+}
+
+type verdict struct {
+	tag           uint64
+	ack, returned bool
+	sequence      uint64
+}
+
+// take receives one trade, which stays in the queue only with a good verdict.
+func (b *theBroker) take(sequence uint64, ack, returned bool) {
+	b.tag++
+	if ack && !returned {
+		b.queue = append(b.queue, sequence)
+	} else {
+		b.refused = true
+	}
+	b.verdicts = append(b.verdicts, verdict{b.tag, ack, returned, sequence})
+}
+
+// play drives the buffer through what the bytes say: trades made, sent, lost on
+// the way, confirmed, nacked, returned, and sessions that end at any point. Then
+// it lets the rest through, and checks what has arrived.
+func play(t *testing.T, story []byte) {
+	const capacity = 7
+	held := newUnconfirmed(capacity)
+	var broker theBroker
+	confirmed := map[uint64]bool{}
+
+	send := func(arrives, ack, returned bool) {
+		next := held.nextUnsent()
+		if next == nil {
+			return
+		}
+		held.sent(time.Unix(1, 0))
+		if arrives {
+			broker.take(next.sequence, ack, returned)
+		}
+	}
+	restart := func() {
+		held.restart()
+		broker.verdicts, broker.tag = nil, 0
+	}
+	// hear takes in one verdict, and begins a new session when it is a bad one.
+	hear := func() {
+		if len(broker.verdicts) == 0 {
+			return
+		}
+		heard := broker.verdicts[0]
+		broker.verdicts = broker.verdicts[1:]
+		if heard.returned {
+			held.markReturned(heard.sequence)
+		}
+		oldest, err := held.oldestFor(heard.tag)
+		if err != nil {
+			t.Fatalf("a verdict in order is refused: %v", err)
+		}
+		if oldest.sequence != heard.sequence {
+			t.Fatalf("the verdict on trade %d was taken for one on %d", heard.sequence, oldest.sequence)
+		}
+		if !heard.ack || oldest.returned {
+			restart()
+			return
+		}
+		confirmed[oldest.sequence] = true
+		held.confirm()
+	}
+
+	online := true // until a trade is lost, all later ones of the session are too
+	for _, step := range story {
+		switch step % 8 {
+		case 0, 1:
+			if !held.full() {
+				held.add([]byte{step}, time.Unix(0, 0))
+			}
+		case 2, 3:
+			send(online, true, false)
+		case 4:
+			hear()
+		case 5:
+			online = false
+		case 6:
+			restart()
+			online = true
+		case 7:
+			send(online, step&8 == 0, step&16 == 0)
+		}
+		if held.len() > capacity {
+			t.Fatalf("%d trades are held, more than %d", held.len(), capacity)
+		}
+		for sequence := held.oldest; sequence < held.next; sequence++ {
+			if held.at(sequence).sequence != sequence || confirmed[sequence] {
+				t.Fatalf("trade %d is held wrongly", sequence)
+			}
+		}
+		if uint64(len(confirmed)+held.len()) != held.made() {
+			t.Fatalf("%d made, %d confirmed, %d held", held.made(), len(confirmed), held.len())
+		}
+	}
+
+	restart()
+	for held.nextUnsent() != nil {
+		send(true, true, false)
+	}
+	for held.len() > 0 {
+		hear()
+	}
+	seen := map[uint64]bool{}
+	var first []uint64
+	for _, sequence := range broker.queue {
+		if !seen[sequence] {
+			first = append(first, sequence)
+		}
+		seen[sequence] = true
+	}
+	if uint64(len(first)) != held.made() {
+		t.Fatalf("%d trades made, %d different ones arrived", held.made(), len(first))
+	}
+	if !broker.refused && !slices.IsSorted(first) {
+		t.Fatalf("trades arrived out of order: %v", first)
+	}
+}
+
+func FuzzEveryTradeArrivesInOrderWhateverTheSessionsDo(f *testing.F) {
+	f.Add([]byte{0, 0, 2, 2, 4, 4})       // two trades, all well
+	f.Add([]byte{0, 0, 2, 5, 2, 6, 2, 2}) // the second is lost, both are sent again
+	f.Add([]byte{0, 0, 0, 2, 2, 4, 6, 2}) // a session ends with a verdict outstanding
+	f.Add([]byte{0, 0, 23, 7, 4, 4})      // a nack, a return
+	f.Fuzz(play)
+}
+
+func TestEveryTradeArrivesInOrderThroughManyRandomStories(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		story := make([]byte, random.IntN(200))
+		for i := range story {
+			story[i] = byte(random.Uint32())
+		}
+		play(t, story)
+	}
+}
+
+func TestAVerdictOutOfTurnIsRefused(t *testing.T) {
+	held := newUnconfirmed(4)
+	if _, err := held.oldestFor(1); err == nil {
+		t.Error("a verdict is taken although nothing was sent")
+	}
+	held.add(nil, time.Unix(0, 0))
+	held.add(nil, time.Unix(0, 0))
+	held.sent(time.Unix(0, 0))
+	held.sent(time.Unix(0, 0))
+	if _, err := held.oldestFor(2); err == nil {
+		t.Error("a verdict on the second trade is taken before that on the first")
+	}
+	if _, err := held.oldestFor(1); err != nil {
+		t.Errorf("the verdict that is due is refused: %v", err)
+	}
+}

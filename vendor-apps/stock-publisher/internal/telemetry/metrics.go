@@ -1,0 +1,130 @@
+// Package telemetry tells the outside how publishing goes: metrics, readiness
+// and logs.
+package telemetry
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics holds the metrics and the readiness of every company.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	published, confirmed, nacked, returned, resent, reconnects *prometheus.CounterVec
+	unconfirmed, connected, blocked                            *prometheus.GaugeVec
+	confirmSeconds                                             *prometheus.HistogramVec
+
+	mutex   sync.Mutex
+	waiting map[string]string // for each company, why it is not ready; empty when it is
+}
+
+// NewMetrics returns metrics without any company.
+func NewMetrics(version string) *Metrics {
+	registry := prometheus.NewRegistry()
+	counter := func(name, help string) *prometheus.CounterVec {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "stock_publisher", Name: name, Help: help}, []string{"company"})
+		registry.MustRegister(vec)
+		return vec
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "stock_publisher", Name: name, Help: help}, []string{"company"})
+		registry.MustRegister(vec)
+		return vec
+	}
+	metrics := &Metrics{
+		registry:    registry,
+		published:   counter("trades_published_total", "Trades made and sent, each counted once."),
+		confirmed:   counter("trades_confirmed_total", "Trades that the broker confirmed."),
+		nacked:      counter("trades_nacked_total", "Trades that the broker refused; they are sent again."),
+		returned:    counter("trades_returned_total", "Trades that the broker had no queue for; they are sent again."),
+		resent:      counter("trades_resent_total", "Trades sent once more, because their confirmation did not come."),
+		reconnects:  counter("reconnects_total", "Connections opened after the first one."),
+		unconfirmed: gauge("trades_unconfirmed", "Trades made and not yet confirmed."),
+		connected:   gauge("connected", "1 while connected, with the queue declared."),
+		blocked:     gauge("blocked", "1 while the broker asks to send nothing, for want of memory or disk."),
+		confirmSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "stock_publisher",
+			Name:      "confirm_seconds",
+			Help:      "Time from sending a trade to its confirmation.",
+			Buckets:   prometheus.ExponentialBuckets(0.00025, 2, 16), // 0.25 ms to 8.2 s
+		}, []string{"company"}),
+		waiting: map[string]string{},
+	}
+	registry.MustRegister(
+		metrics.confirmSeconds,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "stock_publisher", Name: "build_info", Help: "Always 1; the label says which version runs.",
+	}, []string{"version"})
+	registry.MustRegister(build)
+	build.WithLabelValues(version).Set(1)
+	return metrics
+}
+
+// Meter is one company's part of the metrics.
+type Meter struct {
+	Published, Confirmed, Nacked, Returned, Resent, Reconnects prometheus.Counter
+	Unconfirmed                                                prometheus.Gauge
+	ConfirmSeconds                                             prometheus.Observer
+
+	company            string
+	metrics            *Metrics
+	connected, blocked prometheus.Gauge
+}
+
+// For returns a company's meter. From then on the company counts for readiness.
+func (m *Metrics) For(company string) *Meter {
+	meter := &Meter{
+		Published:      m.published.WithLabelValues(company),
+		Confirmed:      m.confirmed.WithLabelValues(company),
+		Nacked:         m.nacked.WithLabelValues(company),
+		Returned:       m.returned.WithLabelValues(company),
+		Resent:         m.resent.WithLabelValues(company),
+		Reconnects:     m.reconnects.WithLabelValues(company),
+		Unconfirmed:    m.unconfirmed.WithLabelValues(company),
+		ConfirmSeconds: m.confirmSeconds.WithLabelValues(company),
+		company:        company,
+		metrics:        m,
+		connected:      m.connected.WithLabelValues(company),
+		blocked:        m.blocked.WithLabelValues(company),
+	}
+	meter.NotReady("not connected yet")
+	return meter
+}
+
+// Ready: connected, the queue is declared, and the broker takes trades.
+func (m *Meter) Ready() { m.set(1, 0, "") }
+
+// Blocked: connected, but the broker takes no trades for now.
+func (m *Meter) Blocked(reason string) { m.set(1, 1, reason) }
+
+// NotReady: not connected, or without a queue.
+func (m *Meter) NotReady(reason string) { m.set(0, 0, reason) }
+
+func (m *Meter) set(connected, blocked float64, waiting string) {
+	m.connected.Set(connected)
+	m.blocked.Set(blocked)
+	m.metrics.mutex.Lock()
+	defer m.metrics.mutex.Unlock()
+	m.metrics.waiting[m.company] = waiting
+}
+
+// Readiness says for each company "ready", or why it is not; and whether all are.
+func (m *Metrics) Readiness() (companies map[string]string, ready bool) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	companies, ready = make(map[string]string, len(m.waiting)), true
+	for company, reason := range m.waiting {
+		if reason == "" {
+			companies[company] = "ready"
+		} else {
+			companies[company], ready = reason, false
+		}
+	}
+	return companies, ready
+}

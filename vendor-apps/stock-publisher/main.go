@@ -1,0 +1,147 @@
+// Stock-publisher sends synthetic stock trades to RabbitMQ.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"stock-publisher/internal/configuration"
+	"stock-publisher/internal/prices"
+	"stock-publisher/internal/publishing"
+	"stock-publisher/internal/telemetry"
+)
+
+// version is set when building: -ldflags "-X main.version=1.2.3".
+var version = "dev"
+
+const (
+	exitFailure       = 1
+	exitUsage         = 64 // EX_USAGE
+	exitConfiguration = 78 // EX_CONFIG
+)
+
+const usage = `stock-publisher sends synthetic stock trades to RabbitMQ, one queue for each company.
+
+usage: stock-publisher              publish until SIGTERM or SIGINT
+       stock-publisher healthcheck  ask the running one whether it is ready: exit 0 or 1
+       stock-publisher --help | --version
+
+Environment:
+`
+
+func main() {
+	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	// From the first signal on, a second one has its usual effect: the end, at once.
+	context.AfterFunc(ctx, release)
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// run does what the arguments say, until ctx ends, and returns the exit code.
+func run(ctx context.Context, arguments []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	command := ""
+	if len(arguments) > 0 {
+		command = arguments[0]
+	}
+	switch {
+	case len(arguments) > 1:
+		fmt.Fprintln(stderr, "stock-publisher: too many arguments; see stock-publisher --help")
+		return exitUsage
+	case command == "":
+		return explain(stderr, publish(ctx, getenv, stderr))
+	case command == "healthcheck":
+		return explain(stderr, checkHealth(ctx, getenv))
+	case command == "--help" || command == "-h":
+		fmt.Fprint(stdout, usage, configuration.Help())
+		return 0
+	case command == "--version":
+		fmt.Fprintln(stdout, "stock-publisher", version)
+		return 0
+	default:
+		fmt.Fprintf(stderr, "stock-publisher: unknown argument %q; see stock-publisher --help\n", command)
+		return exitUsage
+	}
+}
+
+// explain prints an error, if any, and returns the exit code for it.
+func explain(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "stock-publisher:", err)
+	var problems configuration.Problems
+	if errors.As(err, &problems) {
+		return exitConfiguration
+	}
+	return exitFailure
+}
+
+// publish publishes all companies' trades until ctx ends, or until as many as
+// configured are confirmed.
+func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
+	config, err := configuration.Load(getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLog(stderr, config.LogFormat, config.LogLevel)
+	listener, err := net.Listen("tcp", config.HTTPAddress)
+	if err != nil {
+		return fmt.Errorf("cannot serve on HTTP_ADDRESS: %w", err)
+	}
+	metrics := telemetry.NewMetrics(version)
+	seed := rand.Uint64()
+	if config.Seed != nil {
+		seed = *config.Seed
+	}
+	log.Info("starting", "version", version, "broker", config.Broker, "companies", config.Companies,
+		"interval", config.Interval.String(), "prices", config.PriceModel, "seed", seed,
+		"queue_type", config.QueueType, "http", config.HTTPAddress)
+
+	publishers := make([]*publishing.Publisher, 0, len(config.Companies))
+	for _, company := range config.Companies {
+		publishers = append(publishers, publishing.New(publishing.Options{
+			Company:    company,
+			URL:        config.Broker.Reveal(),
+			QueueType:  config.QueueType,
+			Interval:   config.Interval,
+			TradeLimit: config.TradeLimit,
+			Market:     prices.NewMarket(company, config.PriceModel, seed),
+			Version:    version,
+			Log:        log,
+			Meter:      metrics.For(company),
+		}))
+	}
+	defer telemetry.Serve(listener, telemetry.Handler(metrics))()
+
+	var running sync.WaitGroup
+	for _, publisher := range publishers {
+		running.Go(func() { logUnfinished(log, publisher.Run(ctx)) })
+	}
+	running.Wait()
+	return nil
+}
+
+// logUnfinished logs what a stop left unconfirmed. A stop is clean even so: the
+// broker could not be waited for any longer.
+func logUnfinished(log *slog.Logger, err error) {
+	if err != nil {
+		log.Error("a stop left trades unconfirmed: the broker may or may not have them", "error", err)
+	}
+}
+
+// checkHealth asks the publisher that runs with the same environment.
+func checkHealth(ctx context.Context, getenv func(string) string) error {
+	address, err := configuration.LoadHTTPAddress(getenv)
+	if err != nil {
+		return err
+	}
+	return telemetry.CheckHealth(ctx, address)
+}
