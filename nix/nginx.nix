@@ -1,0 +1,50 @@
+# nginx/container.conf: the load balancer in a container, in front of the topology's live views.
+topology:
+let
+  inherit (builtins) concatStringsSep;
+
+  servers = options: map (name: "server ${name}:${port} ${options};") topology.liveviewNames;
+  port = toString topology.ports.liveview.container;
+
+  # Each live view once more as a backup that never counts as failed: when all have failed lately,
+  # they are asked nevertheless, for by now one of them may be back.
+  upstream = concatStringsSep "\n        " (
+    servers "resolve max_fails=1 fail_timeout=5s" ++ servers "resolve max_fails=0 backup"
+  );
+in
+''
+  # ${import ./notice.nix}
+  # The load balancer in a container: `nginx -p /run/nginx -c /etc/nginx/nginx.conf`, this file under that name, beside
+  # it core.conf and site.conf. The prefix /run/nginx with its folder tmp must be writable by the container's user.
+  daemon off;
+  pid nginx.pid;
+  worker_processes auto;
+  worker_rlimit_nofile 65536;
+  worker_shutdown_timeout 2s;
+  error_log stderr warn;
+  events {
+      worker_connections 16384;
+  }
+  http {
+      geo $is_limited {
+          default 1;
+          127.0.0.0/8 0;
+          ::1 0;
+      }
+      include core.conf;
+      access_log /dev/stdout json if=$is_loggable;
+      # The container engine's; a live view that comes back under another address is found again within 2 s.
+      resolver 127.0.0.11 valid=2s ipv6=off;
+      upstream liveview {
+          zone liveview 256k;
+          least_conn;
+          ${upstream}
+          keepalive 32;
+          keepalive_timeout 60s;
+      }
+      server {
+          listen ${toString topology.ports.nginx.container} backlog=4096;
+          include site.conf;
+      }
+  }
+''

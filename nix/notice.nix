@@ -1,0 +1,1 @@
+"Generated from nix/topology.nix by `make generate`: changes here are lost."

@@ -1,0 +1,47 @@
+# scripts/ports: which port each local part has.
+topology:
+let
+  inherit (builtins)
+    concatStringsSep
+    filter
+    genList
+    stringLength
+    ;
+  partsOf = kind: filter (part: part.kind == kind) (topology.parts "local");
+  portsOf = kind: map (part: part.port) (partsOf kind);
+
+  ports =
+    portsOf "nginx"
+    ++ portsOf "liveview"
+    ++ portsOf "rabbitmq"
+    ++ [
+      {
+        variable = "RABBITMQ_DIST_PORT";
+        inherit (topology.ports.rabbitmqNodes) local;
+      }
+      {
+        variable = "EPMD_PORT";
+        inherit (topology.ports.epmd) local;
+      }
+    ]
+    ++ portsOf "mongo"
+    ++ portsOf "publisher"
+    ++ portsOf "consumer";
+
+  pad = width: text: concatStringsSep "" (genList (_: " ") (width - stringLength text));
+  widest = builtins.foldl' (
+    width: port: if stringLength port.variable > width then stringLength port.variable else width
+  ) 0 ports;
+  row =
+    { variable, local, ... }:
+    let
+      number = toString local;
+    in
+    "${variable}${pad (widest + 1) variable}${pad 5 number}${number}\n";
+in
+''
+  # ${import ./notice.nix}
+  # Every port of the local system, on 127.0.0.1. An environment variable of the
+  # same name changes it.
+''
++ concatStringsSep "" (map row ports)

@@ -1,0 +1,9 @@
+# The committed files that the topology generates: path -> content.
+let
+  topology = import ./topology.nix;
+in
+{
+  "nginx/container.conf" = import ./nginx.nix topology;
+  "process-compose.yaml" = import ./process-compose.nix topology;
+  "scripts/ports" = import ./ports.nix topology;
+}
