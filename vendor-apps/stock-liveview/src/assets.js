@@ -14,6 +14,7 @@ const CONTENT_TYPES = {
   ".css": "text/css; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
 };
 
 /** @typedef {{body: Buffer, contentType: string}} Asset */
@@ -29,11 +30,11 @@ const CONTENT_TYPES = {
 /** @returns {Promise<Assets>} */
 export async function loadAssets() {
   const ownFiles = (await readdir(PAGE_FOLDER)).filter((name) => path.extname(name) in CONTENT_TYPES).sort();
-  const uplot = path.dirname(createRequire(import.meta.url).resolve("uplot/package.json"));
   const sources = [
     ...ownFiles.map((name) => ({ name, file: path.join(PAGE_FOLDER, name) })),
-    { name: "uPlot.js", file: path.join(uplot, "dist", "uPlot.iife.min.js") },
-    { name: "uPlot.css", file: path.join(uplot, "dist", "uPlot.min.css") },
+    { name: "uPlot.js", file: fromPackage("uplot", "dist/uPlot.iife.min.js") },
+    { name: "uPlot.css", file: fromPackage("uplot", "dist/uPlot.min.css") },
+    { name: "geist.woff2", file: fromPackage("@fontsource-variable/geist", "files/geist-latin-wght-normal.woff2") },
   ];
   const hash = createHash("sha256");
   /** @type {Map<string, Asset>} */
@@ -53,4 +54,9 @@ export async function loadAssets() {
     pageTag: `"${createHash("sha256").update(body).digest("hex").slice(0, 16)}"`,
     find: (name) => (name.startsWith(prefix) ? byName.get(name.slice(prefix.length)) : undefined),
   };
+}
+
+/** @param {string} name @param {string} file */
+function fromPackage(name, file) {
+  return path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file);
 }

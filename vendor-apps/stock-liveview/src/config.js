@@ -85,9 +85,7 @@ export function readConfig(env) {
     const value = text(name);
     const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
     if (!(number >= lowest && number <= highest)) {
-      problems.push(
-        `${name} must be a whole number from ${lowest} to ${highest}, for example ${example}`,
-      );
+      problems.push(`${name} must be a whole number from ${lowest} to ${highest}, for example ${example}`);
     }
     return number;
   };
@@ -120,9 +118,7 @@ export function readConfig(env) {
 
   const mongodbUrl = secret("MONGODB_URL");
   if (mongodbUrl && !isConnectionString(mongodbUrl)) {
-    problems.push(
-      `MONGODB_URL is no valid connection string; an example: ${fallbacks.get("MONGODB_URL")}`,
-    );
+    problems.push(`MONGODB_URL is no valid connection string; an example: ${fallbacks.get("MONGODB_URL")}`);
   }
   const mongodbDb = matching(
     "MONGODB_DB",
@@ -145,9 +141,7 @@ export function readConfig(env) {
     .filter(Boolean);
   for (const origin of allowedOrigins) {
     if (origin !== "*" && !isOrigin(origin)) {
-      problems.push(
-        "ALLOWED_ORIGINS must be * or a list of origins, for example https://stocks.example",
-      );
+      problems.push("ALLOWED_ORIGINS must be * or a list of origins, for example https://stocks.example");
       break;
     }
   }

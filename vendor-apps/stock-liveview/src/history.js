@@ -3,7 +3,7 @@
  * `MAX_POINTS` averages are read, by index; a longer past is sampled, one look-up for each point.
  */
 import { ObjectId } from "mongodb";
-import { columns, parseAverage, PROJECTION } from "./average.js";
+import { columns, PROJECTION, parseAverage } from "./average.js";
 import { reason } from "./log.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
@@ -49,12 +49,12 @@ export class History {
    * @param {URLSearchParams} query  `company` and `range`
    * @returns {Promise<Answer>} 400 for a bad query, 503 when the database does not answer
    */
-  async answer(query) {
+  answer(query) {
     const company = query.get("company") ?? "";
     const range = /** @type {keyof typeof RANGES} */ (query.get("range") ?? "");
     if (!company || company.length > 64 || !Object.hasOwn(RANGES, range)) {
       const error = `ask for a company and a range (${Object.keys(RANGES).join(", ")})`;
-      return { status: 400, body: { error }, maxAge: 0 };
+      return Promise.resolve({ status: 400, body: { error }, maxAge: 0 });
     }
     const key = `${range} ${company}`;
     const now = Date.now();

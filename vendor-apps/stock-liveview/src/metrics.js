@@ -1,7 +1,7 @@
 /**
  * Metrics for Prometheus. They are read from the parts when somebody asks, so that no part knows of them.
  */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 
 /**
  * @param {object} parts

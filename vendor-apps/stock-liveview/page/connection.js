@@ -1,0 +1,82 @@
+/**
+ * The connection to whichever live view the load balancer gives us. It comes back by itself, for ever.
+ */
+
+const SUBPROTOCOL = "stockmarket.live.1";
+
+/** A live view speaks at least twice a second: after so long in silence it is frozen, or the network is gone. */
+const SILENCE_MS = 3000;
+/** An attempt to connect may take so long. */
+const CONNECT_MS = 5000;
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 5000;
+
+export class Connection {
+  #onMessage;
+  #onChange;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  #isOpen = false;
+  #retryMs = FIRST_RETRY_MS;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retryTimer;
+  #lastHeard = 0;
+
+  /**
+   * @param {(message: any) => void} onMessage
+   * @param {(isOpen: boolean) => void} onChange
+   */
+  constructor(onMessage, onChange) {
+    this.#onMessage = onMessage;
+    this.#onChange = onChange;
+    setInterval(() => this.#checkSilence(), 500);
+    addEventListener("online", () => this.#retryNow());
+    // Back from sleep or from the browser's cache of pages.
+    addEventListener("pageshow", () => this.#retryNow());
+    document.addEventListener("visibilitychange", () => this.#retryNow());
+    this.#connect();
+  }
+
+  #connect() {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
+    this.#lastHeard = performance.now();
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`, SUBPROTOCOL);
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      if (socket !== this.#socket) return;
+      this.#lastHeard = performance.now();
+      this.#retryMs = FIRST_RETRY_MS;
+      if (!this.#isOpen) {
+        this.#isOpen = true;
+        this.#onChange(true);
+      }
+      this.#onMessage(JSON.parse(data));
+    });
+    socket.addEventListener("close", () => {
+      if (socket === this.#socket) this.#lost();
+    });
+  }
+
+  #lost() {
+    // A frozen live view would not answer the close: do not wait for it.
+    this.#socket?.close();
+    this.#socket = undefined;
+    if (this.#isOpen) {
+      this.#isOpen = false;
+      this.#onChange(false);
+    }
+    // Half of it left to chance, so that all browsers of a live view that went do not come at once.
+    this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.5 + Math.random() / 2));
+    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+  }
+
+  #checkSilence() {
+    const limit = this.#isOpen ? SILENCE_MS : CONNECT_MS;
+    if (this.#socket && performance.now() - this.#lastHeard > limit) this.#lost();
+  }
+
+  #retryNow() {
+    if (this.#retryTimer && document.visibilityState === "visible") this.#connect();
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * The detail view: one company, its newest window in full, and a chart of a range to choose.
+ */
+import { bigChart, companyColour } from "./charts.js";
+import { ago, clock, count, price, when } from "./format.js";
+import { byId, factSetter, find, priceSetter, setText } from "./overview.js";
+import { isQuiet } from "./store.js";
+
+/** @typedef {import("./store.js").Company} Company */
+/** @typedef {import("./store.js").Points} Points */
+
+/** The newest windows, from memory. */
+const LIVE = "live";
+/** Ranges that a live view's history knows, with their length. */
+const RANGES = [
+  { name: LIVE, label: "Live", ms: 0 },
+  { name: "15m", label: "15 min", ms: 15 * 60_000 },
+  { name: "1h", label: "1 h", ms: 3_600_000 },
+  { name: "6h", label: "6 h", ms: 6 * 3_600_000 },
+  { name: "1d", label: "1 day", ms: 24 * 3_600_000 },
+  { name: "7d", label: "7 days", ms: 7 * 24 * 3_600_000 },
+];
+const RETRY_MS = 3000;
+
+export class Detail {
+  #element = byId("detail");
+  #name;
+  #range = LIVE;
+  /** A range's points; undefined while the newest ones of the company are shown. @type {Points | undefined} */
+  #history;
+  /** What the chart shows. @type {Points} */
+  #shown = { time: [], avgPrice: [], buy: [], sell: [] };
+  /** @type {ReturnType<typeof bigChart> | undefined} */
+  #chart;
+  #leaving = new AbortController();
+  #showPrice;
+  #fact;
+  #lastTime = 0;
+
+  /** @param {string} name  the company's */
+  constructor(name) {
+    this.#name = name;
+    const { content } = /** @type {HTMLTemplateElement} */ (byId("detail-template"));
+    this.#element.replaceChildren(content.cloneNode(true));
+    this.#showPrice = priceSetter(this.#element);
+    this.#fact = factSetter(this.#element);
+    setText(find(this.#element, "h1"), name);
+    const plot = find(this.#element, ".plot");
+    plot.setAttribute("aria-label", `Chart of ${name}: arrow keys move through its windows`);
+    plot.setAttribute("aria-valuetext", "No window selected");
+    this.#createRanges();
+    this.#listenToKeys(plot);
+    find(this.#element, ".reset").addEventListener("click", () => this.#chart?.showAll());
+  }
+
+  focus() {
+    find(this.#element, "h1").focus();
+  }
+
+  destroy() {
+    this.#leaving.abort();
+    this.#chart?.destroy();
+    this.#element.replaceChildren();
+  }
+
+  /** @param {Company} company */
+  show(company) {
+    const { newest, points, colour } = company;
+    const element = this.#element;
+    element.style.setProperty("--colour", `var(${companyColour(colour)})`);
+    this.#showPrice(company);
+    this.#fact("buy", price(newest.buy?.avgPrice));
+    this.#fact("sell", price(newest.sell?.avgPrice));
+    this.#fact("low", price(newest.minPrice));
+    this.#fact("high", price(newest.maxPrice));
+    this.#fact("count", newest.count === undefined ? "–" : count(newest.count));
+    this.#fact("closed", clock(newest.time));
+    for (const line of /** @type {const} */ (["buy", "sell"])) {
+      find(element, `[data-line="${line}"]`).hidden = !newest[line];
+    }
+    this.#chart ??= bigChart(find(element, ".plot"), companyColour(colour), {
+      onCursor: (index, left, top) => this.#readOut(index, left, top),
+      onZoom: (isZoomed) => {
+        find(element, ".reset").hidden = !isZoomed;
+      },
+    });
+    if (this.#range === LIVE) this.#draw(points);
+    else if (this.#history && newest.time > this.#lastTime) {
+      this.#history = extended(this.#history, points, this.#lastTime, this.#rangeMs());
+      this.#draw(this.#history);
+    }
+    this.#lastTime = newest.time;
+  }
+
+  /** @param {Company} company @param {number} now  ms since 1970 */
+  tick(company, now) {
+    const quiet = isQuiet(company, now);
+    const since = ago(now - company.newest.time);
+    this.#element.classList.toggle("quiet", quiet);
+    setText(find(this.#element, ".age"), quiet ? `Quiet, last window ${since}` : since);
+  }
+
+  /** Nothing is known of this company. @param {string} why */
+  showNothing(why) {
+    setText(byId("detail-note"), why);
+  }
+
+  #createRanges() {
+    const fieldset = find(this.#element, ".ranges");
+    for (const { name, label } of RANGES) {
+      const input = document.createElement("input");
+      Object.assign(input, { type: "radio", name: "range", value: name, id: `range-${name}`, checked: name === LIVE });
+      input.addEventListener("change", () => this.#select(name));
+      const text = document.createElement("label");
+      text.htmlFor = input.id;
+      text.textContent = label;
+      fieldset.append(input, text);
+    }
+  }
+
+  /** @param {string} range */
+  async #select(range) {
+    this.#range = range;
+    this.#history = undefined;
+    this.#chart?.showAll();
+    if (range === LIVE) {
+      this.#note("");
+      this.#needsRedraw();
+      return;
+    }
+    this.#note("Loading");
+    while (this.#range === range && !this.#leaving.signal.aborted) {
+      const history = await fetchHistory(this.#name, range, this.#leaving.signal);
+      if (this.#range !== range || this.#leaving.signal.aborted) return;
+      if (history) {
+        this.#history = history;
+        this.#lastTime = history.time.at(-1) ?? 0;
+        this.#note(describe(history, this.#rangeMs()));
+        this.#draw(history);
+        this.#needsRedraw();
+        return;
+      }
+      this.#note("The history cannot be read at the moment. Trying again.");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  /** What the page calls when there may be something new. @type {() => void} */
+  #needsRedraw = () => document.dispatchEvent(new Event("redraw"));
+
+  /** @param {string} text */
+  #note(text) {
+    setText(byId("detail-note"), text);
+  }
+
+  #rangeMs() {
+    return RANGES.find(({ name }) => name === this.#range)?.ms ?? 0;
+  }
+
+  /** @param {Points} points */
+  #draw(points) {
+    this.#shown = points;
+    const plot = find(this.#element, ".plot");
+    plot.setAttribute("aria-valuemax", String(Math.max(points.time.length - 1, 0)));
+    this.#chart?.show(points);
+  }
+
+  /** @param {number | null} index @param {number} left @param {number} top */
+  #readOut(index, left, top) {
+    const tip = find(this.#element, ".tip");
+    const plot = find(this.#element, ".plot");
+    tip.hidden = index === null;
+    if (index === null) return;
+    const { time, avgPrice, buy, sell } = this.#shown;
+    if (time[index] === undefined) return;
+    const at = when(time[index], Date.now());
+    const lines = [
+      { name: "Average", value: avgPrice[index], line: "average" },
+      { name: "Buy", value: buy[index], line: "buy" },
+      { name: "Sell", value: sell[index], line: "sell" },
+    ].filter(({ value }) => typeof value === "number");
+    tip.replaceChildren(
+      labelled("time", at),
+      ...lines.map(({ name, value, line }) => {
+        const row = labelled("row", name);
+        row.dataset.line = line;
+        row.append(labelled("value", price(value)));
+        return row;
+      }),
+    );
+    const width = tip.offsetWidth;
+    const isLeft = left + width + 24 > plot.clientWidth;
+    tip.style.transform = `translate(${isLeft ? left - width - 14 : left + 14}px, ${Math.max(top - 36, 8)}px)`;
+    plot.setAttribute("aria-valuenow", String(index));
+    plot.setAttribute(
+      "aria-valuetext",
+      `${at}: ${lines.map(({ name, value }) => `${name} ${price(value)}`).join(", ")}`,
+    );
+  }
+
+  /** @param {HTMLElement} plot */
+  #listenToKeys(plot) {
+    plot.addEventListener("keydown", (event) => {
+      const last = this.#shown.time.length - 1;
+      const now = Number(plot.getAttribute("aria-valuenow"));
+      const isFresh = find(this.#element, ".tip").hidden;
+      const targets = {
+        ArrowLeft: isFresh ? last : now - 1,
+        ArrowRight: isFresh ? last : now + 1,
+        PageUp: now - 10,
+        PageDown: now + 10,
+        Home: 0,
+        End: last,
+      };
+      if (event.key === "Escape") this.#chart?.leave();
+      if (!(event.key in targets)) return;
+      event.preventDefault();
+      const target = targets[/** @type {keyof typeof targets} */ (event.key)];
+      this.#chart?.moveTo(Math.min(Math.max(target, 0), last));
+    });
+    plot.addEventListener("blur", () => this.#chart?.leave());
+  }
+}
+
+/**
+ * @param {string} company @param {string} range @param {AbortSignal} signal
+ * @returns {Promise<Points | undefined>} undefined when it cannot be had now
+ */
+async function fetchHistory(company, range, signal) {
+  try {
+    const response = await fetch(`/history?${new URLSearchParams({ company, range })}`, { signal });
+    return response.ok ? await response.json() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A range that goes on: new points at its end, old ones dropped at its start. Where points stand far apart, the
+ * newest replaces the last until it is as far from the one before.
+ * @param {Points} history @param {Points} points @param {number} since @param {number} span
+ * @returns {Points}
+ */
+export function extended(history, points, since, span) {
+  const result = {
+    time: [...history.time],
+    avgPrice: [...history.avgPrice],
+    buy: [...history.buy],
+    sell: [...history.sell],
+  };
+  const step = span / 1000;
+  points.time.forEach((time, index) => {
+    if (time <= since) return;
+    const end = result.time.length;
+    const isClose = end >= 2 && time - result.time[end - 2] < step;
+    const position = isClose ? end - 1 : end;
+    result.time[position] = time;
+    result.avgPrice[position] = points.avgPrice[index];
+    result.buy[position] = points.buy[index];
+    result.sell[position] = points.sell[index];
+  });
+  const newest = result.time.at(-1) ?? 0;
+  const first = result.time.findIndex((time) => time > newest - span);
+  return {
+    time: result.time.slice(first),
+    avgPrice: result.avgPrice.slice(first),
+    buy: result.buy.slice(first),
+    sell: result.sell.slice(first),
+  };
+}
+
+/** @param {Points} history @param {number} span */
+function describe(history, span) {
+  const { time } = history;
+  if (time.length === 0) return "No windows in this range.";
+  const covered = (time[time.length - 1] - time[0]) / span;
+  return covered < 0.9 ? `${count(time.length)} windows, all there are in this range.` : "";
+}
+
+/** @param {string} className @param {string} text */
+function labelled(className, text) {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
