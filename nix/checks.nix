@@ -1,0 +1,66 @@
+# `nix flake check`: everything that can be checked without a running server.
+{
+  pkgs,
+  sources,
+  consumer,
+  publisher,
+  liveview,
+  generated,
+}:
+let
+  # A check is a command that succeeds; what it makes is of no interest.
+  check =
+    name: tools: command:
+    pkgs.runCommand "check-${name}" { nativeBuildInputs = tools; } ''
+      ${command}
+      touch $out
+    '';
+in
+{
+  consumer = consumer.package;
+  consumer-clippy = consumer.clippy;
+  consumer-format = consumer.format;
+  consumer-licences = consumer.licences;
+  consumer-tests = consumer.tests;
+
+  publisher = publisher.package;
+  publisher-tests = publisher.tests;
+
+  liveview = liveview.package;
+  liveview-tests = liveview.tests;
+
+  # A changed topology was rendered, and what it renders was not changed by hand.
+  generated = check "generated" [ ] ''
+    cd ${generated}
+    find . -type l -o -type f | while read -r file; do
+      diff -u "${sources.generated}/$file" "$file"
+    done
+  '';
+
+  nginx = check "nginx" [ pkgs.nginx ] ''
+    mkdir -p etc run/tmp
+    cp ${sources.nginx}/core.conf ${sources.nginx}/site.conf etc/
+    # Outside of a container nobody knows the live views' names: an address in their place.
+    sed 's/server [a-z0-9]*:/server 127.0.0.1:/; s/ resolve / /' \
+      ${sources.nginx}/container.conf > etc/nginx.conf
+    nginx -t -e stderr -p "$PWD/run" -c "$PWD/etc/nginx.conf"
+  '';
+
+  nix-format = check "nix-format" [ pkgs.nixfmt ] ''
+    find ${sources.nix} -name '*.nix' -exec nixfmt --check {} +
+  '';
+  nix-lints =
+    check "nix-lints"
+      [
+        pkgs.deadnix
+        pkgs.statix
+      ]
+      ''
+        deadnix --fail ${sources.nix}
+        statix check ${sources.nix}
+      '';
+
+  workflows = check "workflows" [ pkgs.actionlint pkgs.shellcheck ] ''
+    actionlint ${sources.workflows}/*.yml
+  '';
+}

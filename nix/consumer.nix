@@ -1,0 +1,53 @@
+# stock-consumer, the Rust consumer: one static program without any reference into the store.
+#
+# Static against glibc, not musl: its allocator is the faster one under our load, and the compiler
+# that nixpkgs has built already can do it.
+{
+  pkgs,
+  craneLib,
+  sources,
+}:
+let
+  common = {
+    src = sources.consumer;
+    strictDeps = true;
+    buildInputs = [ pkgs.glibc.static ];
+    env = {
+      # Naming the target keeps the flags away from build scripts and procedural macros, which have
+      # to be dynamic.
+      CARGO_BUILD_TARGET = pkgs.stdenv.hostPlatform.rust.rustcTarget;
+      CARGO_BUILD_RUSTFLAGS = "-C target-feature=+crt-static";
+    };
+  };
+  withDependencies = common // {
+    cargoArtifacts = craneLib.buildDepsOnly common;
+  };
+in
+{
+  package = craneLib.buildPackage (
+    withDependencies
+    // {
+      doCheck = false; # the tests are a check of their own
+      nativeBuildInputs = [ pkgs.nukeReferences ];
+      # The static C library knows where its locales and converters lay; nothing here asks for them.
+      postFixup = "nuke-refs $out/bin/*";
+      allowedReferences = [ ];
+      meta = {
+        description = "Averages the trades of one queue and stores each average exactly once";
+        license = pkgs.lib.licenses.mit;
+        mainProgram = "stock-consumer";
+      };
+    }
+  );
+
+  clippy = craneLib.cargoClippy (
+    withDependencies // { cargoClippyExtraArgs = "--all-targets -- --deny warnings"; }
+  );
+
+  # Only the unit tests: the tests under tests/ need a broker and a database (`make test`).
+  tests = craneLib.cargoTest (withDependencies // { cargoTestExtraArgs = "--lib --bins"; });
+
+  format = craneLib.cargoFmt { inherit (common) src; };
+
+  licences = craneLib.cargoDeny { inherit (common) src; };
+}

@@ -1,0 +1,175 @@
+# The images: the program and what it needs at run time; no shell, no package manager, no root.
+#
+# Everything lies where a reader looks for it (/bin, /lib, /app, /etc), in layers from what changes
+# least to our own code, which comes last and alone. The health check of each is the subcommand
+# `healthcheck` of its program: an OCI image cannot carry one, whoever runs the image names it.
+{
+  pkgs,
+  nix2container,
+  about,
+  consumer,
+  publisher,
+  liveview,
+  originals,
+  nodeRuntime,
+}:
+let
+  inherit (pkgs) lib;
+
+  # A name for the numeric user, for the tools that ask for one.
+  user = pkgs.runCommand "image-user" { } ''
+    mkdir -p $out/etc
+    echo 'stockmarket:x:10001:10001::/:/sbin/nologin' > $out/etc/passwd
+    echo 'stockmarket:x:10001:' > $out/etc/group
+  '';
+
+  # For brokers and databases that are reached by TLS, at the path where Go and rustls look first.
+  certificates = pkgs.runCommand "image-certificates" { } ''
+    mkdir -p $out/etc/ssl/certs
+    cp ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt $out/etc/ssl/certs/ca-certificates.crt
+  '';
+
+  labels =
+    {
+      title,
+      description,
+      licences ? about.licence,
+      source ? about.source,
+      revision ? about.revision,
+      version ? about.version,
+    }:
+    lib.mapAttrs' (name: lib.nameValuePair "org.opencontainers.image.${name}") (
+      lib.filterAttrs (_: value: value != null) {
+        inherit
+          title
+          description
+          source
+          revision
+          version
+          ;
+        licenses = licences;
+      }
+    );
+
+  image =
+    {
+      name,
+      about,
+      beneath,
+      program,
+      entrypoint,
+      environment ? [ ],
+      ports ? [ ],
+      directory ? "/",
+    }:
+    nix2container.buildImage {
+      name = "stockmarket/${name}";
+      tag = "latest";
+      inherit created;
+      layers = map (content: nix2container.buildLayer { copyToRoot = content; }) beneath;
+      copyToRoot = program;
+      config = {
+        User = "10001:10001";
+        Entrypoint = entrypoint;
+        Env = [ "PATH=/bin" ] ++ environment;
+        ExposedPorts = lib.genAttrs (map (port: "${toString port}/tcp") ports) (_: { });
+        WorkingDir = directory;
+        Labels = labels ({ title = name; } // about);
+      };
+    };
+  inherit (about) created;
+in
+{
+  stock-consumer = image {
+    name = "stock-consumer";
+    about.description = "Averages the trades of one queue and stores each average exactly once";
+    beneath = [
+      user
+      certificates
+    ];
+    program = consumer.package;
+    entrypoint = [ "/bin/stock-consumer" ];
+    environment = [ "HTTP_ADDRESS=0.0.0.0:9101" ];
+    ports = [ 9101 ];
+  };
+
+  stock-publisher = image {
+    name = "stock-publisher";
+    about.description = "Publishes synthetic stock trades to RabbitMQ";
+    beneath = [
+      user
+      certificates
+    ];
+    program = publisher.package;
+    entrypoint = [ "/bin/stock-publisher" ];
+    environment = [ "HTTP_ADDRESS=0.0.0.0:9100" ];
+    ports = [ 9100 ];
+  };
+
+  # Node brings its own certificates.
+  stock-liveview = image {
+    name = "stock-liveview";
+    about.description = "Serves the live average prices as a page";
+    beneath = [
+      user
+      nodeRuntime
+      liveview.modules
+    ];
+    program = liveview.app;
+    entrypoint = [
+      "/bin/node"
+      "/app/app.js"
+    ];
+    environment = [
+      "HOST=0.0.0.0"
+      "PORT=3000"
+      "NODE_ENV=production"
+    ];
+    ports = [ 3000 ];
+    directory = "/app";
+  };
+
+  stock-publisher-original = image {
+    name = "stock-publisher-original";
+    about = {
+      description = "The stock publisher that the assignment hands out, unchanged";
+      source = "https://github.com/SwitzerChees/stock-publisher";
+      revision = originals.revisions.publisher;
+      licences = null; # it names none
+      version = null;
+    };
+    beneath = [
+      user
+      certificates
+    ];
+    program = originals.publisher;
+    entrypoint = [ "/bin/stock-publisher" ];
+  };
+
+  stock-liveview-original = image {
+    name = "stock-liveview-original";
+    about = {
+      description = "The stock live view that the assignment hands out, unchanged";
+      source = "https://github.com/SwitzerChees/stock-liveview";
+      revision = originals.revisions.liveview;
+      licences = "MIT";
+      version = null;
+    };
+    beneath = [
+      user
+      nodeRuntime
+      originals.liveview.modules
+    ];
+    program = originals.liveview.app;
+    entrypoint = [
+      "/bin/node"
+      "app.js"
+    ];
+    environment = [
+      "PORT=3000"
+      "NODE_ENV=production"
+    ];
+    ports = [ 3000 ];
+    directory = "/app";
+  };
+}

@@ -1,0 +1,38 @@
+# Node.js for an image: the program and the libraries it loads, at the places /bin and /lib.
+#
+# The package's whole closure would bring locales, character set converters, headers' addresses and
+# more; this is what the loader asks for, moved to where an image keeps it, and nothing beside it.
+pkgs:
+pkgs.runCommand "node-runtime"
+  {
+    nativeBuildInputs = [
+      pkgs.glibc.bin # ldd
+      pkgs.nukeReferences
+      pkgs.patchelf
+    ];
+    allowedReferences = [ ];
+  }
+  ''
+    node=${pkgs.nodejs-slim_24}/bin/node
+    loader=$(patchelf --print-interpreter "$node")
+    mkdir -p $out/bin $out/lib
+    cp -L "$node" $out/bin/node
+
+    # Lines such as: libuv.so.1 => /nix/store/…/lib/libuv.so.1 (0x…)
+    ldd "$node" | while read -r library arrow file _; do
+      if [ "$arrow" = "=>" ] && [ "$library" != "$(basename "$loader")" ]; then
+        cp -L "$file" "$out/lib/$library"
+      fi
+    done
+    cp -L "$loader" $out/lib/
+
+    chmod -R u+w $out
+    for file in $out/bin/node $out/lib/*; do
+      case $file in
+        */"$(basename "$loader")") ;; # the loader itself has no search path
+        *) patchelf --set-rpath /lib "$file" ;;
+      esac
+    done
+    patchelf --set-interpreter "/lib/$(basename "$loader")" $out/bin/node
+    nuke-refs $out/bin/* $out/lib/*
+  ''

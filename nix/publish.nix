@@ -1,0 +1,31 @@
+# `nix run .#publish`: our images to a registry. The script says how.
+{
+  pkgs,
+  images,
+  sboms,
+}:
+let
+  ours = builtins.attrNames sboms;
+in
+pkgs.writeShellApplication {
+  name = "publish";
+  runtimeInputs = [ pkgs.regclient ];
+  runtimeEnv = {
+    ARCHITECTURE = pkgs.go.GOARCH;
+    IMAGES = toString ours;
+    COPY = pkgs.linkFarm "copy-images" (
+      map (name: {
+        inherit name;
+        path = images.${name}.copyTo;
+      }) ours
+    );
+    SBOMS = pkgs.linkFarm "bills-of-materials" (
+      map (name: {
+        inherit name;
+        path = sboms.${name};
+      }) ours
+    );
+  };
+  text = builtins.readFile ./publish.sh;
+  meta.description = "Push the images to a registry, one index for both architectures";
+}

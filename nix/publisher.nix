@@ -1,0 +1,49 @@
+# stock-publisher, the Go publisher: one static program without any reference into the store.
+{
+  pkgs,
+  about,
+  sources,
+}:
+let
+  sums = builtins.hashFile "sha256" ../vendor-apps/stock-publisher/go.sum;
+
+  package = pkgs.buildGo126Module {
+    pname = "stock-publisher";
+    inherit (about) version;
+    src = sources.publisher;
+    vendorHash = "sha256-QjNKyPbl7WfGD9FO/4oeBFvj8UqMP2Zw/77AWr75XQ4=";
+    # A changed go.sum is fetched anew, so that a hash that was forgotten is noticed.
+    overrideModAttrs = _: { name = "stock-publisher-go-modules-${builtins.substring 0 8 sums}"; };
+
+    env.CGO_ENABLED = "0";
+    ldflags = [
+      "-s"
+      "-w"
+      "-X main.version=${about.version}"
+    ];
+    subPackages = [ "." ];
+    doCheck = false; # the tests are a check of their own
+
+    nativeBuildInputs = [ pkgs.nukeReferences ];
+    # nixpkgs teaches Go where its time zones and media types lie; nothing here asks for them.
+    postFixup = "nuke-refs $out/bin/*";
+    allowedReferences = [ ];
+
+    meta = {
+      description = "Publishes synthetic stock trades to RabbitMQ";
+      license = pkgs.lib.licenses.mit;
+      mainProgram = "stock-publisher";
+    };
+  };
+in
+{
+  inherit package;
+
+  # Only the tests that need no broker; those at the top do (`make test`).
+  tests = package.overrideAttrs {
+    name = "stock-publisher-tests";
+    subPackages = [ "internal/..." ];
+    doCheck = true;
+    postFixup = "";
+  };
+}
