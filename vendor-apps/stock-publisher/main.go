@@ -121,6 +121,9 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 	}
 	defer telemetry.Serve(listener, telemetry.Handler(metrics))()
 
+	context.AfterFunc(ctx, func() {
+		log.Info("stopping: no more trades, waiting for the last confirmations; a second signal ends it at once")
+	})
 	var running sync.WaitGroup
 	for _, publisher := range publishers {
 		running.Go(func() { logUnfinished(log, publisher.Run(ctx)) })

@@ -257,7 +257,12 @@ func (p *Publisher) send(session *broker.Session, now time.Time) error {
 		Body:   next.body,
 	})
 	if err != nil {
-		return fmt.Errorf("cannot send: %w", err)
+		select {
+		case reason := <-session.Closed:
+			return closedBecause(reason) // Says more than the failure to send.
+		default:
+			return fmt.Errorf("cannot send: %w", err)
+		}
 	}
 	return nil
 }
@@ -273,7 +278,7 @@ func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) er
 	}
 	if !verdict.Ack {
 		p.Meter.Nacked.Inc()
-		return errors.New("the broker refused a trade (nack): the queue may be full, or have lost its majority")
+		return errors.New("the broker refused a trade (nack): the queue may be full, deleted, or without its majority")
 	}
 	if oldest.returned {
 		return errors.New("the broker found no queue for a trade: the queue was deleted")

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const terminate = syscall.SIGTERM
+
+func TestEveryTradeArrivesOnceInOrderAsTheContractSays(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			one, two := newCompany(t), newCompany(t)
+			begin := time.Now().Truncate(time.Second)
+			p := start(t, map[string]string{
+				"RABBITMQ_URL": brokerURL(t), "STOCKS": one + "," + two, "QUEUE_TYPE": queueType,
+				"TICKER_INTERVAL": "0", "TRADES": "5000",
+			})
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			for _, company := range []string{one, two} {
+				messages := drain(t, company, 5000)
+				if repeats := checkAllInOrder(t, sequencesOf(t, messages), 0, 5000); repeats > 0 {
+					t.Errorf("%d repeats without any failure", repeats)
+				}
+				for _, message := range messages {
+					made := body(t, message)
+					if made.Company != company || made.EventType != "buy" && made.EventType != "sell" || made.Price < 50 || made.Price > 550 {
+						t.Fatalf("body %s", message.Body)
+					}
+					if message.DeliveryMode != amqp.Persistent || message.ContentType != "application/json" ||
+						message.AppId != "stock-publisher" || message.Timestamp.Before(begin) || len(message.Headers) > 0 {
+						t.Fatalf("properties %+v", message)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestTheQueueHasASingleActiveConsumerAndOutlivesItsPublisher(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
+	p.awaitExit()
+	withChannel(t, func(channel *amqp.Channel) error {
+		var tags [2]<-chan amqp.Delivery
+		for i := range tags {
+			deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
+			if err != nil {
+				return err
+			}
+			tags[i] = deliveries
+		}
+		first := <-tags[0]
+		if err := first.Ack(false); err != nil {
+			return err
+		}
+		for sequence := range 100 {
+			if err := channel.Publish("", company, true, false, amqp.Publishing{Body: []byte{byte(sequence)}}); err != nil {
+				return err
+			}
+		}
+		for range 100 {
+			select {
+			case message := <-tags[0]:
+				message.Ack(false)
+			case message := <-tags[1]:
+				t.Fatalf("the second consumer got %v too", message.Body)
+			}
+		}
+		return nil
+	})
+}
+
+func TestATradeRedeliveredManyTimesIsStillThere(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
+	p.awaitExit()
+	withChannel(t, func(channel *amqp.Channel) error {
+		deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for delivery := range 60 { // RabbitMQ 4 drops after 20 unless told not to.
+			select {
+			case message := <-deliveries:
+				if err := message.Nack(false, true); err != nil {
+					return err
+				}
+			case <-time.After(patience):
+				t.Fatalf("the trade was dropped after %d deliveries", delivery)
+			}
+		}
+		return nil
+	})
+}
+
+func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
+	company := newCompany(t)
+	var runs [2][]string
+	for run := range runs {
+		p := start(t, map[string]string{
+			"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "200", "SEED": "7", "PRICE_MODEL": "walk",
+		})
+		p.awaitExit()
+		for _, message := range drain(t, company, 200) {
+			runs[run] = append(runs[run], string(message.Body))
+		}
+	}
+	if one, two := strings.Join(runs[0], "\n"), strings.Join(runs[1], "\n"); one != two {
+		t.Errorf("two runs of seed 7 differ:\n%s\n\n%s", one, two)
+	}
+}
+
+func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
+	const trades, cuts = 60_000, 20
+	company := newCompany(t)
+	network, through := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "60000"})
+	for cut := range cuts {
+		p.awaitMetric("trades_confirmed_total", company, float64(cut*trades/cuts/2+1))
+		network.cut()
+		p.awaitMetric("reconnects_total", company, float64(cut+1))
+	}
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, trades)), 0, trades)
+	t.Logf("%d trades, %d cuts, %d repeats", trades, cuts, repeats)
+}
+
+func TestNothingIsLostWhenTheBrokerClosesConnections(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "6000"})
+	p.awaitMetric("trades_confirmed_total", company, 500)
+	control(t, "rabbitmqctl", "close_all_connections", "a test")
+	p.awaitMetric("reconnects_total", company, 1)
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	checkAllInOrder(t, sequencesOf(t, drain(t, company, 6000)), 0, 6000)
+}
+
+func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			company := newCompany(t)
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "5000"})
+			p.awaitMetric("trades_confirmed_total", company, 1000)
+			control(t, "kill", "rabbitmq")
+			p.awaitLog("cannot connect")
+			if status, _ := p.get("/readyz"); status != 503 {
+				t.Errorf("/readyz answers %d without a broker", status)
+			}
+			control(t, "start", "rabbitmq")
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 5000)), 0, 5000)
+			t.Logf("%d repeats", repeats)
+		})
+	}
+}
+
+func TestAQueueDeclaredOtherwiseIsExplainedAndWaitedFor(t *testing.T) {
+	company, other := newCompany(t), newCompany(t)
+	withChannel(t, func(channel *amqp.Channel) error {
+		_, err := channel.QueueDeclare(company, true, false, false, false, nil) // as a stranger might
+		return err
+	})
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company + "," + other, "TRADES": "100"})
+	p.awaitLog("rabbitmqctl delete_queue " + company)
+	p.awaitMetric("trades_confirmed_total", other, 100) // The other company is none the worse.
+	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "declared otherwise") {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	withChannel(t, func(channel *amqp.Channel) error {
+		_, err := channel.QueueDelete(company, false, false, false)
+		return err
+	})
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	if said := strings.Count(p.output(), `"level":"ERROR"`); said != 1 {
+		t.Errorf("the error was logged %d times, want once", said)
+	}
+	checkAllInOrder(t, sequencesOf(t, drain(t, company, 100)), 0, 100)
+}
+
+func TestAQuorumQueueFromBeforeRabbitMQ4IsTakenAsItIs(t *testing.T) {
+	company := newCompany(t)
+	var version string
+	withChannel(t, func(channel *amqp.Channel) error {
+		_, err := channel.QueueDeclare(company, true, false, false, false,
+			amqp.Table{"x-queue-type": "quorum", "x-single-active-consumer": true})
+		return err
+	})
+	connection, err := amqp.Dial(brokerURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, _ = connection.Properties["version"].(string)
+	connection.Close()
+
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "100"})
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	if warned, limits := strings.Contains(p.output(), "set_policy"), !strings.HasPrefix(version, "3."); warned != limits {
+		t.Errorf("RabbitMQ %s: the delivery limit was warned of: %v", version, warned)
+	}
+	checkAllInOrder(t, sequencesOf(t, drain(t, company, 100)), 0, 100)
+}
+
+func TestADeletedQueueIsDeclaredAgainAndMissesNothingAfterIt(t *testing.T) {
+	for queueType, sign := range map[string]string{
+		"quorum":  "reconnects_total", // The broker ends the channel (3.10), or nacks (4.3).
+		"classic": "trades_returned_total",
+	} {
+		t.Run(queueType, func(t *testing.T) {
+			company := newCompany(t)
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "4000"})
+			p.awaitMetric("trades_confirmed_total", company, 1000)
+			withChannel(t, func(channel *amqp.Channel) error {
+				_, err := channel.QueueDelete(company, false, false, false)
+				return err
+			})
+			p.awaitMetric(sign, company, 1)
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			sequences := sequencesOf(t, drain(t, company, 1))
+			if sequences[0] < 1000 {
+				t.Errorf("trade %d is in the new queue although it was confirmed in the old one", sequences[0])
+			}
+			checkAllInOrder(t, sequences, sequences[0], 4000)
+		})
+	}
+}
+
+func TestRefusedTradesAreSentAgainUntilTheyAreTaken(t *testing.T) {
+	company := newCompany(t)
+	control(t, "rabbitmqctl", "set_policy", "--apply-to", "queues", company, "^"+company+"$",
+		`{"max-length":500,"overflow":"reject-publish"}`)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "3000"})
+	p.awaitMetric("trades_nacked_total", company, 1)
+	control(t, "rabbitmqctl", "clear_policy", company)
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	arrived := map[uint64]bool{}
+	for _, sequence := range sequencesOf(t, drain(t, company, 3000)) {
+		arrived[sequence] = true
+	}
+	for sequence := range uint64(3000) {
+		if !arrived[sequence] {
+			t.Fatalf("trade %d is missing", sequence)
+		}
+	}
+}
+
+func TestABrokerThatBlocksIsWaitedFor(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "8000"})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	t.Cleanup(func() { control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.4") })
+	control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.000001")
+	p.awaitMetric("blocked", company, 1)
+	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "blocked by the broker") {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.4")
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	if repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 8000)), 0, 8000); repeats > 0 {
+		t.Errorf("%d repeats, although the connection was never lost", repeats)
+	}
+}
+
+func TestAStopWaitsForTheLastConfirmations(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	network.holdBack()
+	p.awaitMetric("trades_unconfirmed", company, 50)
+	p.signal(terminate)
+	p.awaitLog("stopping")
+	network.thaw()
+	if code := p.awaitExit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	p.awaitLog("every trade is confirmed")
+	sequences := sequencesOf(t, drain(t, company, 150))
+	if repeats := checkAllInOrder(t, sequences, 0, uint64(len(sequences))); repeats > 0 {
+		t.Errorf("%d repeats", repeats)
+	}
+}
+
+func TestUnconfirmedTradesAreBoundedAndAStopIsToo(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company, "TICKER_INTERVAL": "0"})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	network.holdBack()
+	p.awaitMetric("trades_unconfirmed", company, 2048)
+	if held := p.metric("trades_published_total", company) - p.metric("trades_confirmed_total", company); held != 2048 {
+		t.Errorf("%v trades are held, want 2048", held)
+	}
+	p.signal(terminate)
+	if code := p.awaitExit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	p.awaitLog("stopped with 2048 trades unconfirmed")
+}
+
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	network.holdBack()
+	p.awaitMetric("trades_unconfirmed", company, 50)
+	p.signal(terminate)
+	p.awaitLog("stopping")
+	p.signal(terminate)
+	if code := p.awaitExit(); code == 0 {
+		t.Error("the second signal was not heeded: exit code 0")
+	}
+}
+
+func TestHealthcheckSucceedsOnceReady(t *testing.T) {
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": newCompany(t)})
+	p.awaitLog(`"publishing"`)
+	eventually(t, "/readyz answers 200", func() bool { status, _ := p.get("/readyz"); return status == 200 })
+	wildcard := "0.0.0.0" + p.address[strings.LastIndex(p.address, ":"):]
+	if code := start(t, map[string]string{"HTTP_ADDRESS": wildcard}, "healthcheck").awaitExit(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}

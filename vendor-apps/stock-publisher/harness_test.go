@@ -1,0 +1,417 @@
+package main
+
+// What the tests of the whole program share: the program as a process of its
+// own, a link to the broker that can be cut and frozen, and a look into queues.
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// patience bounds every wait: it is for what never happens, not a measure.
+const patience = 90 * time.Second
+
+// TestMain lets the test binary stand in for the program.
+func TestMain(m *testing.M) {
+	if os.Getenv("STOCK_PUBLISHER_TEST_AS_PROGRAM") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// eventually waits for something that nothing announces.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// program is a running stock-publisher.
+type program struct {
+	t       *testing.T
+	address string
+	command *exec.Cmd
+	ended   chan struct{}
+
+	mutex sync.Mutex
+	log   strings.Builder
+}
+
+// start runs the program with these variables and no others, on a free port.
+func start(t *testing.T, variables map[string]string, arguments ...string) *program {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{t: t, address: freeAddress(t), command: exec.Command(binary, arguments...), ended: make(chan struct{})}
+	p.command.Env = []string{"STOCK_PUBLISHER_TEST_AS_PROGRAM=1", "HTTP_ADDRESS=" + p.address, "LOG_LEVEL=debug"}
+	for name, value := range variables {
+		p.command.Env = append(p.command.Env, name+"="+value)
+	}
+	output, err := p.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.command.Stdout = p.command.Stderr
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		lines := bufio.NewScanner(output)
+		for lines.Scan() {
+			p.mutex.Lock()
+			p.log.WriteString(lines.Text() + "\n")
+			p.mutex.Unlock()
+		}
+		p.command.Wait()
+	}()
+	t.Cleanup(func() {
+		p.command.Process.Kill()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("what the program said:\n%s", p.output())
+		}
+	})
+	return p
+}
+
+func (p *program) output() string {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return p.log.String()
+}
+
+func (p *program) awaitLog(text string) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(p.output(), text) })
+}
+
+func (p *program) signal(signal syscall.Signal) {
+	p.t.Helper()
+	if err := p.command.Process.Signal(signal); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// awaitExit returns the exit code; negative when a signal ended the program.
+func (p *program) awaitExit() int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		return p.command.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.t.Fatal("waited in vain until the program ends")
+		return 0
+	}
+}
+
+// get returns the status and body of a path; status 0 when there is no answer.
+func (p *program) get(path string) (int, string) {
+	response, err := http.Get("http://" + p.address + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(body)
+}
+
+// metric returns the value of one of the company's metrics, 0 before there is any.
+func (p *program) metric(name, company string) float64 {
+	_, body := p.get("/metrics")
+	for line := range strings.Lines(body) {
+		if value, found := strings.CutPrefix(line, "stock_publisher_"+name+`{company="`+company+`"} `); found {
+			number, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return number
+		}
+	}
+	return 0
+}
+
+func (p *program) awaitMetric(name, company string, atLeast float64) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%s of %s reaches %v", name, company, atLeast), func() bool {
+		return p.metric(name, company) >= atLeast
+	})
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// brokerURL returns the URL of the real broker that the tests run against.
+func brokerURL(t *testing.T) string {
+	t.Helper()
+	address := os.Getenv("TEST_RABBITMQ_URL")
+	if address == "" {
+		t.Fatal("TEST_RABBITMQ_URL is not set: this test needs a real RabbitMQ; run it through `make test`")
+	}
+	return address
+}
+
+// control runs the script that stops, kills and starts the broker, or asks rabbitmqctl.
+func control(t *testing.T, arguments ...string) {
+	t.Helper()
+	script := os.Getenv("TEST_SERVERS")
+	if script == "" {
+		t.Fatal("TEST_SERVERS is not set: this test restarts a RabbitMQ; run it through `make test`")
+	}
+	// Into a file: a server that is started keeps the output open.
+	output, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	command := exec.Command(script, arguments...)
+	command.Stdout, command.Stderr = output, output
+	if err := command.Run(); err != nil {
+		said, _ := os.ReadFile(output.Name())
+		t.Fatalf("%v: %v\n%s", arguments, err, said)
+	}
+}
+
+// newCompany returns a symbol whose queue no other test uses, and which is
+// deleted after the test.
+func newCompany(t *testing.T) string {
+	t.Helper()
+	company := "T" + strings.ToUpper(strconv.FormatUint(rand.Uint64(), 36))
+	t.Cleanup(func() {
+		withChannel(t, func(channel *amqp.Channel) error {
+			_, err := channel.QueueDelete(company, false, false, false)
+			return err
+		})
+	})
+	return company
+}
+
+// withChannel does something on a channel of a connection of its own.
+func withChannel(t *testing.T, do func(*amqp.Channel) error) {
+	t.Helper()
+	connection, err := amqp.Dial(brokerURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	channel, err := connection.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := do(channel); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drain takes everything out of a queue: count messages at least, and more if
+// there are more.
+func drain(t *testing.T, queue string, count int) (messages []amqp.Delivery) {
+	t.Helper()
+	withChannel(t, func(channel *amqp.Channel) error {
+		if err := channel.Qos(1000, 0, false); err != nil {
+			return err
+		}
+		deliveries, err := channel.Consume(queue, "", false, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for {
+			idle := patience
+			if len(messages) >= count {
+				idle = time.Second // Repeats may follow; nothing says which is the last.
+			}
+			select {
+			case message, open := <-deliveries:
+				if !open {
+					return errors.New("the broker ended the consumer")
+				}
+				messages = append(messages, message)
+				if err := message.Ack(false); err != nil {
+					return err
+				}
+			case <-time.After(idle):
+				if len(messages) < count {
+					t.Fatalf("%d of %d messages arrived", len(messages), count)
+				}
+				return nil
+			}
+		}
+	})
+	return messages
+}
+
+// sequencesOf returns the sequences of messages, which must be of one epoch.
+func sequencesOf(t *testing.T, messages []amqp.Delivery) (sequences []uint64) {
+	t.Helper()
+	for _, message := range messages {
+		epoch, number, _ := strings.Cut(message.MessageId, ":")
+		first, _, _ := strings.Cut(messages[0].MessageId, ":")
+		sequence, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || epoch == "" || epoch != first {
+			t.Fatalf("message id %q, after %q", message.MessageId, messages[0].MessageId)
+		}
+		sequences = append(sequences, sequence)
+	}
+	return sequences
+}
+
+// checkAllInOrder checks that, repeats left out, a queue held the sequences
+// first, first+1, … end-1 in this order. It returns how many were repeats.
+func checkAllInOrder(t *testing.T, sequences []uint64, first, end uint64) (repeats int) {
+	t.Helper()
+	next := first
+	for place, sequence := range sequences {
+		switch {
+		case sequence == next:
+			next++
+		case sequence > next:
+			t.Fatalf("at place %d of the queue is trade %d before trade %d", place, sequence, next)
+		default:
+			repeats++
+		}
+	}
+	if next != end {
+		t.Fatalf("the queue ends with trade %d, want %d", int64(next)-1, end-1)
+	}
+	return repeats
+}
+
+// body is what any reader of the queue expects in a message.
+func body(t *testing.T, message amqp.Delivery) (trade struct {
+	Company, EventType string
+	Price              float64
+}) {
+	t.Helper()
+	if err := json.Unmarshal(message.Body, &trade); err != nil {
+		t.Fatalf("body %q: %v", message.Body, err)
+	}
+	return trade
+}
+
+// link stands between the program and the broker like a network that can fail.
+type link struct {
+	listener net.Listener
+	broker   string
+
+	mutex  sync.Mutex
+	pairs  []net.Conn
+	freeze chan struct{} // what the broker says waits while this is open; nil: it does not wait
+}
+
+// newLink returns a link, and the broker's URL through it.
+func newLink(t *testing.T) (*link, string) {
+	t.Helper()
+	address, err := url.Parse(brokerURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{listener: listener, broker: address.Host}
+	address.Host = listener.Addr().String()
+	go l.serve()
+	t.Cleanup(func() {
+		listener.Close()
+		l.thaw()
+		l.cut()
+	})
+	return l, address.String()
+}
+
+func (l *link) serve() {
+	for {
+		client, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", l.broker)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		l.mutex.Lock()
+		l.pairs = append(l.pairs, client, server)
+		l.mutex.Unlock()
+		go func() {
+			io.Copy(server, client)
+			server.Close()
+		}()
+		go func() {
+			defer client.Close()
+			buffer := make([]byte, 4096)
+			for {
+				n, err := server.Read(buffer)
+				l.awaitThaw()
+				if n > 0 {
+					client.Write(buffer[:n])
+				}
+				if err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// cut ends all connections of this moment, without a word.
+func (l *link) cut() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, end := range l.pairs {
+		end.Close()
+	}
+	l.pairs = nil
+}
+
+// holdBack keeps what the broker says from arriving, until thaw.
+func (l *link) holdBack() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.freeze = make(chan struct{})
+}
+
+func (l *link) thaw() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.freeze != nil {
+		close(l.freeze)
+		l.freeze = nil
+	}
+}
+
+func (l *link) awaitThaw() {
+	l.mutex.Lock()
+	freeze := l.freeze
+	l.mutex.Unlock()
+	if freeze != nil {
+		<-freeze
+	}
+}
