@@ -3,6 +3,7 @@
  */
 import { bigChart, companyColour } from "./charts.js";
 import { ago, clock, count, price, when } from "./format.js";
+import { extended } from "./ranges.js";
 import { byId, factSetter, find, priceSetter, setText } from "./overview.js";
 import { isQuiet } from "./store.js";
 
@@ -233,40 +234,6 @@ async function fetchHistory(company, range, signal) {
   } catch {
     return undefined;
   }
-}
-
-/**
- * A range that goes on: new points at its end, old ones dropped at its start. Where points stand far apart, the
- * newest replaces the last until it is as far from the one before.
- * @param {Points} history @param {Points} points @param {number} since @param {number} span
- * @returns {Points}
- */
-export function extended(history, points, since, span) {
-  const result = {
-    time: [...history.time],
-    avgPrice: [...history.avgPrice],
-    buy: [...history.buy],
-    sell: [...history.sell],
-  };
-  const step = span / 1000;
-  points.time.forEach((time, index) => {
-    if (time <= since) return;
-    const end = result.time.length;
-    const isClose = end >= 2 && time - result.time[end - 2] < step;
-    const position = isClose ? end - 1 : end;
-    result.time[position] = time;
-    result.avgPrice[position] = points.avgPrice[index];
-    result.buy[position] = points.buy[index];
-    result.sell[position] = points.sell[index];
-  });
-  const newest = result.time.at(-1) ?? 0;
-  const first = result.time.findIndex((time) => time > newest - span);
-  return {
-    time: result.time.slice(first),
-    avgPrice: result.avgPrice.slice(first),
-    buy: result.buy.slice(first),
-    sell: result.sell.slice(first),
-  };
 }
 
 /** @param {Points} history @param {number} span */

@@ -105,8 +105,11 @@ export class Market extends EventEmitter {
 
     const twin = recent[index - 1];
     if (twin && compareOrder(twin.order, stored.order) === 0) {
-      if (JSON.stringify(twin.average) === JSON.stringify(stored.average)) return;
-      recent[index - 1] = stored;
+      // One that tells no time got that of its arrival: it stays.
+      const { time } = twin.average;
+      const changed = { ...stored.average, time };
+      if (JSON.stringify(twin.average) === JSON.stringify(changed)) return;
+      recent[index - 1] = { average: changed, order: stored.order };
       this.emit("replaced");
       return;
     }

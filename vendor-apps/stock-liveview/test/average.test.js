@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Decimal128, Long, ObjectId } from "mongodb";
+import { columns, compareOrder, parseAverage } from "../src/average.js";
+import { window } from "./support.js";
+
+const NOW = 1_700_000_000_000;
+
+describe("an average", () => {
+  it("keeps what the consumer stored, without the lists of trades", () => {
+    const _id = new ObjectId();
+    const closedAt = new Date(NOW - 5);
+    const average = parseAverage(window("MSFT", 300.25, { _id, closedAt }), NOW)?.average;
+    assert.deepEqual(average, {
+      _id: _id.toHexString(),
+      company: "MSFT",
+      avgPrice: 300.25,
+      time: NOW - 5,
+      count: 1000,
+      buy: { count: 510, avgPrice: 300.75 },
+      sell: { count: 490, avgPrice: 299.75 },
+      minPrice: 280.25,
+      maxPrice: 320.25,
+    });
+  });
+
+  it("needs only company and avgPrice; its time is then that of its _id", () => {
+    const _id = ObjectId.createFromTime(1_690_000_000);
+    assert.deepEqual(parseAverage({ _id, company: "MSFT", avgPrice: 1 }, NOW)?.average, {
+      _id: _id.toHexString(),
+      company: "MSFT",
+      avgPrice: 1,
+      time: 1_690_000_000_000,
+    });
+    assert.equal(parseAverage({ _id: 7, company: "MSFT", avgPrice: 1 }, NOW)?.average.time, NOW);
+  });
+
+  it("may hold any of the database's numbers", () => {
+    const document = { _id: 1, company: "A", avgPrice: Decimal128.fromString("12.5"), count: Long.fromNumber(1000) };
+    const average = parseAverage(document, NOW)?.average;
+    assert.equal(average?.avgPrice, 12.5);
+    assert.equal(average?.count, 1000);
+  });
+
+  const _id = new ObjectId();
+  const malformed = {
+    "no object": 7,
+    nothing: null,
+    "without company": { _id, avgPrice: 1 },
+    "with a company that is no text": { _id, company: 7, avgPrice: 1 },
+    "with an empty company": { _id, company: "", avgPrice: 1 },
+    "with an endless company": { _id, company: "A".repeat(65), avgPrice: 1 },
+    "with several companies": { _id, company: ["A", "B"], avgPrice: 1 },
+    "without avgPrice": { _id, company: "A" },
+    "with a price that is text": { _id, company: "A", avgPrice: "1" },
+    "with a price that is no number": { _id, company: "A", avgPrice: Number.NaN },
+    "with an infinite price": { _id, company: "A", avgPrice: Number.POSITIVE_INFINITY },
+    "with a price that is an object": { _id, company: "A", avgPrice: { $gt: 1 } },
+    "without _id": { company: "A", avgPrice: 1 },
+  };
+  for (const [what, document] of Object.entries(malformed)) {
+    it(`is not what is ${what}`, () => assert.equal(parseAverage(document, NOW), undefined));
+  }
+
+  it("leaves out what is wrong beside company and avgPrice", () => {
+    const document = window("A", 1, {
+      _id: 1,
+      count: "many",
+      buy: 7,
+      sell: { count: null },
+      minPrice: Number.NaN,
+      maxPrice: [],
+      closedAt: "yesterday",
+    });
+    assert.deepEqual(parseAverage(document, NOW)?.average, { _id: "1", company: "A", avgPrice: 1, time: NOW });
+  });
+
+  it("of a side without trades has no price", () => {
+    const average = parseAverage(window("A", 1, { _id: 1, buy: { count: 0, avgPrice: null } }), NOW)?.average;
+    assert.deepEqual(average?.buy, { count: 0, avgPrice: null });
+  });
+
+  it("is ordered as the database orders _id", () => {
+    const ids = [3, 20, "10", "9", "b", new ObjectId("5".repeat(24)), new ObjectId("a".repeat(24))];
+    const orders = ids.map((id) => parseAverage({ _id: id, company: "A", avgPrice: 1 }, NOW)?.order ?? assert.fail());
+    assert.deepEqual([...orders].reverse().sort(compareOrder), orders);
+  });
+
+  it("becomes a column entry, to four decimals", () => {
+    const averages = [parseAverage(window("A", 1 / 3, { _id: 1, closedAt: new Date(NOW), sell: null }), NOW)];
+    assert.deepEqual(columns(averages.flatMap((stored) => stored?.average ?? [])), {
+      time: [NOW],
+      avgPrice: [0.3333],
+      buy: [0.8333],
+      sell: [null],
+    });
+  });
+});

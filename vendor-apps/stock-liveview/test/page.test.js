@@ -1,0 +1,144 @@
+/** The page's own logic: what it keeps and how it writes it. The page itself is tested in a browser. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ago, change, price, priceParts } from "../page/format.js";
+import { extended } from "../page/ranges.js";
+import { isQuiet, MAX_POINTS, Store } from "../page/store.js";
+
+/** Points whose price equals their time. @param {number[]} times @returns {import("../page/store.js").Points} */
+const points = (times) => ({ time: times, avgPrice: times, buy: times.map(() => null), sell: times.map(() => null) });
+/** @param {number} time @param {string} [company] */
+const average = (time, company = "A") => ({ company, avgPrice: time, time });
+/** @param {number[]} times @param {string} [company] */
+const history = (times, company = "A") => ({
+  company,
+  newest: average(/** @type {number} */ (times.at(-1)), company),
+  ...points(times),
+});
+/** @param {Store} store @param {string} [company] */
+const times = (store, company = "A") => store.company(company)?.points.time;
+
+describe("what the page keeps", () => {
+  it("grows with each average", () => {
+    const store = new Store();
+    store.receiveHistory([history([1, 2])]);
+    store.receiveAverages([average(3), average(4, "B")]);
+    assert.deepEqual(times(store), [1, 2, 3]);
+    assert.deepEqual(times(store, "B"), [4]);
+    assert.equal(store.company("A")?.newest.time, 3);
+  });
+
+  it("neither loses nor doubles a point on another live view", () => {
+    const store = new Store();
+    store.receiveHistory([history([1, 2, 3])]);
+    store.receiveAverages([average(4), average(5)]);
+    store.receiveHistory([history([3, 4, 5, 6])]);
+    assert.deepEqual(times(store), [1, 2, 3, 4, 5, 6]);
+  });
+
+  it("does not double what another live view, a little behind, tells once more", () => {
+    const store = new Store();
+    store.receiveHistory([history([1, 2, 3])]);
+    store.receiveHistory([history([1, 2])]);
+    store.receiveAverages([average(3)]);
+    assert.deepEqual(times(store), [1, 2, 3]);
+  });
+
+  it("keeps windows that closed at the same time", () => {
+    const store = new Store();
+    store.receiveHistory([history([1, 2])]);
+    store.receiveAverages([average(2), average(2)]);
+    assert.deepEqual(times(store), [1, 2, 2, 2]);
+  });
+
+  it("puts a late one where it belongs", () => {
+    const store = new Store();
+    store.receiveAverages([average(1), average(3), average(2)]);
+    assert.deepEqual(times(store), [1, 2, 3]);
+    assert.equal(store.company("A")?.newest.time, 3);
+  });
+
+  it("forgets a company that is gone, and keeps the others' colours", () => {
+    const store = new Store();
+    store.receiveHistory([history([1], "A"), history([1], "B")]);
+    store.receiveHistory([history([1], "B"), history([1], "C")]);
+    assert.deepEqual(
+      store.companies().map(({ name, colour }) => [name, colour]),
+      [
+        ["B", 1],
+        ["C", 2],
+      ],
+    );
+  });
+
+  it("is bounded", () => {
+    const store = new Store();
+    for (let time = 1; time <= MAX_POINTS + 9; time += 1) store.receiveAverages([average(time)]);
+    assert.equal(times(store)?.length, MAX_POINTS);
+    assert.equal(times(store)?.[0], 10);
+  });
+});
+
+describe("a company", () => {
+  /** @param {number[]} windows */
+  const company = (...windows) => {
+    const store = new Store();
+    store.receiveHistory([history(windows)]);
+    return store.company("A") ?? assert.fail();
+  };
+
+  it("is quiet after five times its usual interval, but not before ten seconds", () => {
+    const everySecond = company(0, 1000, 2000, 3000);
+    assert.equal(isQuiet(everySecond, 12_900), false);
+    assert.equal(isQuiet(everySecond, 13_100), true);
+    const everyMinute = company(0, 60_000, 120_000);
+    assert.equal(isQuiet(everyMinute, 400_000), false);
+    assert.equal(isQuiet(everyMinute, 430_000), true);
+  });
+});
+
+describe("a longer range", () => {
+  it("goes on with new windows and drops old ones", () => {
+    const shown = extended(points([0, 400, 800]), points([800, 1000, 1200]), 800, 1000);
+    assert.deepEqual(shown.time, [400, 800, 1000, 1200]);
+  });
+
+  it("does not grow denser at its end than it is elsewhere", () => {
+    const span = 1_000_000;
+    let shown = points([0, 4000, 8000]);
+    let since = 8000;
+    for (let time = 8100; time <= 20_000; time += 100) {
+      shown = extended(shown, points([time]), since, span);
+      since = time;
+    }
+    assert.ok(shown.time.length < 20, `${shown.time.length} points`);
+    assert.equal(shown.time.at(-1), 20_000);
+  });
+});
+
+describe("numbers", () => {
+  it("have two decimals", () => {
+    assert.equal(price(1234.5), "1,234.50");
+    assert.equal(price(null), "–");
+    assert.deepEqual(priceParts(312.0471), ["312", ".05"]);
+  });
+
+  it("carry their sign in a change, and none where nothing shows", () => {
+    assert.deepEqual(change(100, 101.5), { direction: "up", text: "+1.50 (+1.50 %)" });
+    assert.deepEqual(change(100, 98), { direction: "down", text: "−2.00 (−2.00 %)" });
+    assert.deepEqual(change(100, 100.001), { direction: "same", text: "0.00 (0.00 %)" });
+    assert.deepEqual(change(0, 1), { direction: "up", text: "+1.00" });
+  });
+
+  it("say how long ago", () => {
+    assert.deepEqual([-5, 0, 1999, 59_000, 61_000, 7_200_000, 90_000_000].map(ago), [
+      "just now",
+      "just now",
+      "just now",
+      "59 s ago",
+      "1 min ago",
+      "2 h ago",
+      "1 day ago",
+    ]);
+  });
+});

@@ -1,0 +1,422 @@
+/** The live view as browsers meet it, against a real replica set. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ObjectId } from "mongodb";
+import { SUBPROTOCOL } from "../src/audience.js";
+import { eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
+
+/** @typedef {Awaited<ReturnType<typeof openDatabase>>} Database */
+/** @typedef {Awaited<ReturnType<typeof startLiveview>>} Liveview */
+
+/** Runs with a database and a live view of its own. @param {(parts: {database: Database, liveview: Liveview}) => Promise<void>} run @param {Record<string, string>} [environment] */
+const withLiveview = (run, environment) => async () => {
+  const database = await openDatabase();
+  try {
+    const liveview = await startLiveview(database, environment);
+    try {
+      await run({ database, liveview });
+    } finally {
+      await liveview.stop();
+    }
+  } finally {
+    await database.close();
+  }
+};
+
+/** @param {string} url */
+async function metric(url, /** @type {string} */ name) {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(text.match(new RegExp(`^liveview_${name} (\\S+)$`, "m"))?.[1]);
+}
+
+describe("over HTTP, the live view", () => {
+  /** @type {Database} */
+  let database;
+  /** @type {Liveview} */
+  let liveview;
+  before(async () => {
+    database = await openDatabase();
+    await database.store(window("MSFT", 300), window("MSFT", 301));
+    liveview = await startLiveview(database);
+  });
+  after(async () => {
+    await liveview?.stop();
+    await database?.close();
+  });
+
+  it("serves the page, and all its files under addresses that may be kept for ever", async () => {
+    const page = await fetch(`${liveview.url}/`);
+    assert.equal(page.headers.get("cache-control"), "no-cache");
+    const html = await page.text();
+    const files = [...html.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path]) => path);
+    assert.ok(files.length >= 5, html);
+    for (const file of files) {
+      const response = await fetch(liveview.url + file);
+      assert.equal(response.status, 200, file);
+      assert.match(response.headers.get("cache-control") ?? "", /immutable/);
+      assert.match(file, /^\/assets\/[0-9a-f]{16}\//);
+    }
+  });
+
+  it("answers 304 when the browser has the page already, also when a tag was weakened on the way", async () => {
+    const tag = (await fetch(`${liveview.url}/`)).headers.get("etag") ?? "";
+    for (const known of [tag, `W/${tag}`, `"other", ${tag}`]) {
+      const response = await fetch(`${liveview.url}/`, { headers: { "if-none-match": known } });
+      assert.equal(response.status, 304, known);
+    }
+  });
+
+  it("has nothing else: 404, and 405 for anything but GET and HEAD", async () => {
+    for (const path of ["/nothing", "/assets/app.js", "/assets/0000000000000000/app.js", "/assets/../app.js", "//"]) {
+      assert.equal((await fetch(liveview.url + path)).status, 404, path);
+    }
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+      assert.equal((await fetch(`${liveview.url}/`, { method })).status, 405, method);
+    }
+    assert.equal((await fetch(`${liveview.url}/`, { method: "HEAD" })).status, 200);
+  });
+
+  it("tells that it lives, that it is ready, and how it does", async () => {
+    assert.equal((await fetch(`${liveview.url}/healthz`)).status, 200);
+    assert.equal(await (await fetch(`${liveview.url}/readyz`)).text(), "ready: change stream\n");
+    assert.equal(await metric(liveview.url, "companies"), 1);
+    assert.equal(await metric(liveview.url, "averages_total"), 2);
+    assert.equal(await metric(liveview.url, "averages_total"), 2, "asking twice adds nothing");
+  });
+
+  it("tells a company's history", async () => {
+    const history = await (await fetch(`${liveview.url}/history?company=MSFT&range=15m`)).json();
+    assert.deepEqual(history.avgPrice, [300, 301]);
+    assert.deepEqual(history.buy, [300.5, 301.5]);
+    const none = await (await fetch(`${liveview.url}/history?company=NONE&range=15m`)).json();
+    assert.deepEqual(none.time, []);
+  });
+
+  it("answers 400 to a question that it does not understand", async () => {
+    const long = "A".repeat(65);
+    for (const query of [
+      "",
+      "company=A",
+      "company=A&range=1y",
+      "range=1h",
+      `company=${long}&range=1h`,
+      "company=A&range=__proto__",
+    ]) {
+      assert.equal((await fetch(`${liveview.url}/history?${query}`)).status, 400, query);
+    }
+  });
+});
+
+describe("history", () => {
+  it(
+    "of any length is sampled: a bounded answer that spans the range",
+    withLiveview(async ({ database, liveview }) => {
+      const now = Math.floor(Date.now() / 1000);
+      const documents = Array.from({ length: 6000 }, (_, index) => {
+        const time = now - 86_000 + index * 14;
+        const _id = new ObjectId(time.toString(16).padStart(8, "0") + index.toString(16).padStart(16, "0"));
+        return { _id, company: "LONG", avgPrice: index };
+      });
+      await database.store(...documents);
+      const { time, avgPrice } = await (await fetch(`${liveview.url}/history?company=LONG&range=1d`)).json();
+      assert.ok(time.length > 200 && time.length <= 241, `${time.length} points`);
+      assert.ok(time[0] < (now - 85_000) * 1000, "from the start of the range");
+      assert.equal(avgPrice.at(-1), 5999, "to the newest");
+      assert.deepEqual(
+        time,
+        [...time].sort((a, b) => a - b),
+      );
+    }),
+  );
+});
+
+describe("to browsers, the live view", () => {
+  it(
+    "tells the original page the newest average of every company, and nothing else",
+    withLiveview(async ({ database, liveview }) => {
+      await database.store(window("TSLA", 200), window("MSFT", 300), window("MSFT", 301));
+      const viewer = await Viewer.open(liveview.socketUrl);
+      await eventually(() => viewer.prices().TSLA === 200, "prices on connect");
+      await database.store(window("AAPL", 150), window("TSLA", 201));
+      await eventually(() => viewer.prices().AAPL === 150, "prices as they come");
+      assert.deepEqual(viewer.prices(), { AAPL: 150, MSFT: 301, TSLA: 201 });
+      assert.deepEqual(Object.keys(viewer.prices()), ["AAPL", "MSFT", "TSLA"], "sorted");
+      assert.deepEqual([...new Set(viewer.messages.map(({ type }) => type))], ["prices"]);
+      viewer.close();
+    }),
+  );
+
+  it(
+    "tells our page the charts on connect, then each average once",
+    withLiveview(async ({ database, liveview }) => {
+      await database.store(window("MSFT", 1), window("MSFT", 2));
+      await eventually(async () => (await metric(liveview.url, "averages_total")) === 2, "both are known");
+      const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      await eventually(() => viewer.told("MSFT").length === 2, "history");
+      assert.deepEqual(viewer.all("alive")[0].server, "one");
+      assert.equal(viewer.all("alive")[0].isCurrent, true);
+      for (const price of [3, 4, 5]) await database.store(window("MSFT", price));
+      await eventually(() => viewer.told("MSFT").length === 5, "averages");
+      assert.deepEqual(viewer.told("MSFT"), [1, 2, 3, 4, 5]);
+      assert.equal(viewer.all("history").length, 1);
+      viewer.close();
+    }),
+  );
+
+  it(
+    "merges updates to at most one message in 100 ms, and loses none of them",
+    withLiveview(async ({ database, liveview }) => {
+      const plain = await Viewer.open(liveview.socketUrl);
+      const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      for (let price = 0; price < 200; price += 1) await database.store(window("MSFT", price));
+      await eventually(() => viewer.told("MSFT").length === 200, "all are told");
+      assert.deepEqual(
+        viewer.told("MSFT"),
+        Array.from({ length: 200 }, (_, index) => index),
+      );
+      await eventually(() => plain.prices().MSFT === 199, "the last price");
+      for (const [who, type] of /** @type {const} */ ([
+        [viewer, "averages"],
+        [plain, "prices"],
+      ])) {
+        const times = who.times.filter((_, index) => who.messages[index].type === type);
+        const gaps = times.slice(2).map((time, index) => time - times[index + 1]);
+        // A timer may be a little late once and in time the next time.
+        assert.ok(gaps.filter((gap) => gap < 80).length <= gaps.length / 10, `${type}: ${gaps.map(Math.round)}`);
+      }
+      plain.close();
+      viewer.close();
+    }),
+  );
+
+  it(
+    "breaks the silence twice a second, so that a frozen one is noticed",
+    withLiveview(async ({ liveview }) => {
+      const plain = await Viewer.open(liveview.socketUrl);
+      const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      await sleep(2500);
+      const gaps = viewer.times.slice(1).map((time, index) => time - viewer.times[index]);
+      assert.ok(gaps.length >= 3 && Math.max(...gaps) < 1000, `${gaps.map(Math.round)} ms`);
+      assert.ok(plain.pings >= 3, `${plain.pings} pings`);
+      assert.deepEqual(plain.all("alive"), [], "the original page does not know this message");
+      plain.close();
+      viewer.close();
+    }),
+  );
+
+  it(
+    "shows what other people's consumers store, skips what is no average, and survives both",
+    withLiveview(async ({ database, liveview }) => {
+      const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      await database.store(
+        { company: "BARE", avgPrice: 12.5 },
+        { company: "BARE" },
+        { avgPrice: 1 },
+        { company: 7, avgPrice: 1 },
+        { company: ["X", "Y"], avgPrice: 1 },
+        { company: "NAN", avgPrice: Number.NaN },
+        { company: { $gt: "" }, avgPrice: 1 },
+        { company: "DEEP", avgPrice: { a: { b: 1 } } },
+        {},
+        { _id: 7, company: "NUMBER", avgPrice: 1, time: "x" },
+        { _id: "text", company: "TEXT", avgPrice: 2, closedAt: "never" },
+        window("FULL", 300),
+      );
+      await eventually(() => viewer.told("FULL").length === 1, "the last one is shown");
+      const plain = await Viewer.open(liveview.socketUrl);
+      await eventually(() => plain.messages.length > 0, "prices");
+      assert.deepEqual(plain.prices(), { BARE: 12.5, FULL: 300, NUMBER: 1, TEXT: 2 });
+      assert.equal(await metric(liveview.url, "documents_skipped_total"), 8);
+      const again = await startLiveview(database);
+      assert.equal(await metric(again.url, "companies"), 4, "one that starts now shows the same");
+      await again.stop();
+      viewer.close();
+      plain.close();
+    }),
+  );
+
+  it(
+    "passes markup in a company's name on as the text that it is",
+    withLiveview(async ({ database, liveview }) => {
+      const name = "<img src=x onerror=alert(1)>";
+      await database.store(window(name, 1));
+      const plain = await Viewer.open(liveview.socketUrl);
+      await eventually(() => plain.prices()[name] === 1, "the name as it is");
+      plain.close();
+    }),
+  );
+
+  it(
+    "forgets what is deleted, and starts anew when the collection is dropped",
+    withLiveview(async ({ database, liveview }) => {
+      await database.store(window("MSFT", 1), window("TSLA", 2));
+      const plain = await Viewer.open(liveview.socketUrl);
+      await eventually(() => plain.prices().TSLA === 2, "both");
+      await database.collection.deleteMany({ company: "TSLA" });
+      await eventually(() => !("TSLA" in plain.prices()), "one");
+      await database.collection.drop();
+      await eventually(() => plain.messages.at(-1).prices.length === 0, "none");
+      await database.store(window("AAPL", 3));
+      await eventually(() => plain.prices().AAPL === 3, "a new one");
+      plain.close();
+    }),
+  );
+});
+
+describe("against bad company, the live view", () => {
+  it(
+    "closes whoever says something, and stays with the others",
+    withLiveview(async ({ database, liveview }) => {
+      const good = await Viewer.open(liveview.socketUrl);
+      const garbage = ["hello", '{"type":"prices","prices":[]}', Buffer.alloc(512, 7), "x".repeat(1_000_000)];
+      for (const text of garbage) {
+        const bad = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+        bad.socket.send(text);
+        await eventually(() => bad.closeCode !== undefined, `closed after ${String(text).slice(0, 20)}`);
+        assert.ok([1008, 1009, 1006].includes(Number(bad.closeCode)), `code ${bad.closeCode}`);
+      }
+      await database.store(window("MSFT", 5));
+      await eventually(() => good.prices().MSFT === 5, "the good one is still served");
+      assert.equal(good.closeCode, undefined);
+      good.close();
+    }),
+  );
+
+  it(
+    "survives bytes that are no WebSocket and no HTTP",
+    withLiveview(async ({ liveview }) => {
+      const upgrade =
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+      const attacks = [
+        "\x00\x01\x02\r\n\r\n",
+        "GET /\r\n\r\n",
+        `GET /${"x".repeat(100_000)} HTTP/1.1\r\n\r\n`,
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        `${upgrade}\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff`,
+        `${upgrade}\x81\x05hello`,
+      ];
+      for (const bytes of attacks) {
+        const socket = connect(liveview.port, "127.0.0.1");
+        socket.on("error", () => {});
+        socket.resume();
+        socket.write(Buffer.from(bytes, "latin1"));
+        await Promise.race([once(socket, "close"), sleep(3000)]);
+        assert.ok(socket.closed, `closed after ${JSON.stringify(bytes.slice(0, 30))}`);
+      }
+      assert.equal((await fetch(`${liveview.url}/healthz`)).status, 200);
+    }),
+  );
+
+  it(
+    "takes so many browsers and refuses the next with 503",
+    withLiveview(
+      async ({ liveview }) => {
+        const viewers = await Promise.all([1, 2, 3].map(() => Viewer.open(liveview.socketUrl)));
+        const refused = new Viewer(liveview.socketUrl);
+        const [, response] = await once(refused.socket, "unexpected-response");
+        assert.equal(response.statusCode, 503);
+        viewers[0].close();
+        await eventually(async () => (await metric(liveview.url, "connections")) === 2, "one has gone");
+        viewers[0] = await Viewer.open(liveview.socketUrl);
+        for (const viewer of viewers) viewer.close();
+      },
+      { MAX_CONNECTIONS: "3" },
+    ),
+  );
+
+  it(
+    "answers no page of another site, nor any other path",
+    withLiveview(
+      async ({ liveview }) => {
+        /** @param {string} url @param {string} [origin] */
+        const answer = async (url, origin) => {
+          const viewer = new Viewer(url, { socket: origin ? { origin } : {} });
+          const status = await Promise.race([
+            once(viewer.socket, "open").then(() => 101),
+            once(viewer.socket, "unexpected-response").then(([, { statusCode }]) => statusCode),
+          ]);
+          viewer.close();
+          return status;
+        };
+        assert.equal(await answer(liveview.socketUrl, liveview.url), 101);
+        assert.equal(await answer(liveview.socketUrl, "https://stocks.example"), 101, "allowed by ALLOWED_ORIGINS");
+        assert.equal(await answer(liveview.socketUrl), 101, "no browser");
+        assert.equal(await answer(liveview.socketUrl, "https://evil.example"), 403);
+        assert.equal(await answer(liveview.socketUrl, "null"), 403);
+        assert.equal(await answer(`${liveview.socketUrl}other`), 404);
+      },
+      { ALLOWED_ORIGINS: "https://stocks.example" },
+    ),
+  );
+
+  it(
+    "never lets one that does not read slow the others, and brings it up to date when it reads again",
+    withLiveview(async ({ database, liveview }) => {
+      const slow = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      const quick = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+      slow.socket.pause();
+      // Long names of many companies: what the kernel's buffers take is soon written.
+      const round = (/** @type {number} */ price) =>
+        database.store(...Array.from({ length: 400 }, (_, index) => window(`${index}-${"x".repeat(50)}`, price)));
+      let price = 0;
+      while ((await metric(liveview.url, "updates_left_out_total")) === 0) {
+        assert.ok(price < 600, "the slow one is left out at some time");
+        for (let many = 0; many < 5; many += 1) await round((price += 1));
+      }
+      const name = `7-${"x".repeat(50)}`;
+      await eventually(() => quick.told(name).at(-1) === price, "the quick one is up to date");
+      assert.ok((await metric(liveview.url, "unread_bytes")) < 2_000_000, "what waits for the slow one is bounded");
+      slow.socket.resume();
+      await round((price += 1));
+      await eventually(() => slow.told(name).at(-1) === price, "the slow one has caught up");
+      assert.equal(slow.closeCode, undefined);
+      slow.close();
+      quick.close();
+    }),
+  );
+});
+
+describe("a thousand browsers", () => {
+  it(
+    "each get each average, soon",
+    withLiveview(async ({ database, liveview }) => {
+      const viewers = await Promise.all(
+        Array.from({ length: 1000 }, (_, index) =>
+          Viewer.open(liveview.socketUrl, index % 2 ? SUBPROTOCOL : undefined),
+        ),
+      );
+      assert.equal(await metric(liveview.url, "connections"), 1000);
+      for (const price of [1, 2, 3, 4, 5]) {
+        await database.store(window("MSFT", price));
+        await sleep(150);
+      }
+      await eventually(
+        () => viewers.every((viewer) => viewer.prices().MSFT === 5 || viewer.told("MSFT").length === 5),
+        "all have all of them",
+        5000,
+      );
+      for (const viewer of viewers) viewer.close();
+      await eventually(async () => (await metric(liveview.url, "connections")) === 0, "all are forgotten");
+    }),
+  );
+});
+
+describe("stopping, the live view", () => {
+  it("tells browsers to move on, also when one does not answer, and is gone within 5 s", async () => {
+    const database = await openDatabase();
+    const liveview = await startLiveview(database);
+    const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    const deaf = await Viewer.open(liveview.socketUrl);
+    deaf.socket.pause();
+    const started = performance.now();
+    await liveview.stop();
+    assert.ok(performance.now() - started < 5000, `${performance.now() - started} ms`);
+    await eventually(() => viewer.closeCode === 1001, "close code 1001");
+    await assert.rejects(fetch(`${liveview.url}/healthz`));
+    deaf.close();
+    await database.close();
+  });
+});

@@ -1,0 +1,160 @@
+/**
+ * What the tests share: a database of their own, live views, browsers without a page.
+ */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MongoClient } from "mongodb";
+import { WebSocket } from "ws";
+import { readConfig } from "../src/config.js";
+import { createLog } from "../src/log.js";
+import { start } from "../src/server.js";
+
+/** @typedef {import("mongodb").Collection<any>} Collection */
+
+/** The replica set of tests/with-servers, as its administrator. */
+export function databaseUrl() {
+  const url = process.env.TEST_MONGODB_URL;
+  assert.ok(url, "TEST_MONGODB_URL is missing: run `make test`, or `tests/with-servers npm test`");
+  return url;
+}
+
+/**
+ * A collection of a database of its own, as the consumer would make it.
+ * @param {object} [options]
+ * @param {string} [options.url]
+ * @param {boolean} [options.isIndexed]
+ */
+export async function openDatabase({ url = databaseUrl(), isIndexed = true } = {}) {
+  const client = new MongoClient(url);
+  const db = client.db(`liveview-${randomUUID()}`);
+  /** @type {Collection} */
+  const collection = db.collection("stocks");
+  if (isIndexed) await collection.createIndex({ company: 1, _id: -1 });
+  return {
+    url,
+    collection,
+    name: db.databaseName,
+    /** Stores averages as durably as the consumer does. @param {any[]} documents */
+    store: (...documents) => collection.insertMany(documents, { writeConcern: { w: "majority", journal: true } }),
+    async close() {
+      await db.dropDatabase().catch(() => {});
+      await client.close();
+    },
+  };
+}
+
+/** A document as our consumer stores it. @param {string} company @param {number} avgPrice @param {object} [others] */
+export function window(company, avgPrice, others = {}) {
+  return {
+    company,
+    avgPrice,
+    count: 1000,
+    buy: { count: 510, avgPrice: avgPrice + 0.5 },
+    sell: { count: 490, avgPrice: avgPrice - 0.5 },
+    minPrice: avgPrice - 20,
+    maxPrice: avgPrice + 20,
+    firstTradeAt: new Date(Date.now() - 1000),
+    lastTradeAt: new Date(),
+    closedAt: new Date(),
+    trades: [{ epoch: "e", ranges: [[0, 999]] }],
+    ledger: [{ epoch: "e", ranges: [[0, 999]] }],
+    ...others,
+  };
+}
+
+/**
+ * A live view in this process, ready.
+ * @param {{url: string, name: string}} database
+ * @param {Record<string, string>} [environment]
+ */
+export async function startLiveview({ url, name }, environment = {}) {
+  /** @type {string[]} */
+  const lines = [];
+  const config = readConfig({ MONGODB_URL: url, MONGODB_DB: name, PORT: "0", LIVEVIEW_NAME: "one", ...environment });
+  const log = createLog({ format: "json", level: "debug", write: (line) => lines.push(line) });
+  const liveview = await start(config, log);
+  await eventually(() => liveview.isReady(), "the live view is ready");
+  return {
+    ...liveview,
+    lines,
+    url: `http://127.0.0.1:${liveview.port}`,
+    socketUrl: `ws://127.0.0.1:${liveview.port}/`,
+  };
+}
+
+/** Waits until `condition` holds. @template T @param {() => T | Promise<T>} condition @param {string} what @param {number} [limitMs] */
+export async function eventually(condition, what, limitMs = 15_000) {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    const result = await condition();
+    if (result) return result;
+    if (performance.now() > deadline) assert.fail(`not within ${limitMs} ms: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A browser without a page: keeps what it is told. */
+export class Viewer {
+  /** @type {any[]} */
+  messages = [];
+  /** When each message came. @type {number[]} */
+  times = [];
+  pings = 0;
+  /** @type {number | undefined} */
+  closeCode;
+
+  /** @param {string} url @param {object} [options] @param {string} [options.protocol] @param {import("ws").ClientOptions} [options.socket] */
+  constructor(url, { protocol, socket } = {}) {
+    this.socket = new WebSocket(url, protocol ? [protocol] : [], { perMessageDeflate: false, ...socket });
+    this.socket.on("message", (data) => {
+      this.messages.push(JSON.parse(String(data)));
+      this.times.push(performance.now());
+    });
+    this.socket.on("ping", () => {
+      this.pings += 1;
+    });
+    this.socket.on("close", (code) => {
+      this.closeCode = code;
+    });
+    this.socket.on("error", () => {});
+  }
+
+  /** @param {string} url @param {string} [protocol] */
+  static async open(url, protocol) {
+    const viewer = new Viewer(url, { protocol });
+    await once(viewer.socket, "open");
+    return viewer;
+  }
+
+  /** @param {string} type */
+  all(type) {
+    return this.messages.filter((message) => message.type === type);
+  }
+
+  /** Prices of all averages of a company, in the order told: history first, then one by one. @param {string} company */
+  told(company) {
+    /** @type {number[]} */
+    let prices = [];
+    for (const message of this.messages) {
+      if (message.type === "history") {
+        prices = message.companies.find((/** @type {any} */ known) => known.company === company)?.avgPrice ?? [];
+      } else if (message.type === "averages") {
+        const own = message.averages.filter((/** @type {any} */ average) => average.company === company);
+        prices = [...prices, ...own.map((/** @type {any} */ average) => average.avgPrice)];
+      }
+    }
+    return prices;
+  }
+
+  /** The newest price of each company, as the original page shows it. */
+  prices() {
+    const newest = this.all("prices").at(-1)?.prices ?? [];
+    return Object.fromEntries(newest.map((/** @type {any} */ { company, avgPrice }) => [company, avgPrice]));
+  }
+
+  close() {
+    this.socket.terminate();
+  }
+}
