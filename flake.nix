@@ -36,8 +36,6 @@
       forEach = systems: give: nixpkgs.lib.genAttrs systems (system: give (import ./nix inputs system));
     in
     {
-      topology = import ./nix/topology.nix;
-
       packages = forEach linux (project: project.packages);
       apps = forEach linux (project: project.apps);
       checks = forEach linux (project: project.checks);

@@ -1,8 +1,8 @@
 # Everything that the flake gives for one system: each thing from the file of its name.
 inputs: system:
 let
-  inherit (nixpkgs) lib;
   inherit (inputs) self nixpkgs;
+  inherit (nixpkgs) lib;
 
   pkgs = import nixpkgs {
     inherit system;
@@ -61,12 +61,10 @@ in
   checks = import ./checks.nix {
     inherit
       pkgs
-      craneLib
       sources
       consumer
       publisher
       liveview
-      originals
       generated
       ;
   };

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153 # what is in capitals comes from nix/publish.nix
 # Publishes the images. nix/publish.nix puts it on its feet and sets
 #   ARCHITECTURE  of the images that this machine built, in a registry's words: amd64 or arm64
 #   IMAGES        their names

@@ -1,0 +1,11 @@
+#!/bin/bash
+# makeWrapper PROGRAM WRAPPER [--add-flags FLAGS]
+set -eu
+mkdir -p "$(dirname "$2")"
+case "${3:-}" in
+  "") flags= ;;
+  --add-flags) flags=$4 ;;
+  *) echo "makeWrapper: $3 is not among what the stand-in knows" >&2; exit 1 ;;
+esac
+printf '#!/bin/bash\nexec %s %s "$@"\n' "$1" "$flags" > "$2"
+chmod +x "$2"

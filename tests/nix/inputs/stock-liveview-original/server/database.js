@@ -1,0 +1,1 @@
+// The original has its database and WebSocket code in this folder.

@@ -1,0 +1,177 @@
+# What every script of this folder starts with: a Nix of its own, and stand-ins for the flake's inputs.
+# shellcheck shell=bash
+#
+# Nothing here needs a network beyond the package registries that the other builds use too. The store,
+# its database and its settings lie under .local/nix; the machine's own Nix, if it has one, is not
+# touched.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$root/tests/nix
+local=$root/.local/nix
+system=$(uname -m)-linux
+# The flake under test: what git knows of this work tree, or FLAKE.
+flake=${FLAKE:-git+file://$root}
+
+say() { printf '\n== %s\n' "$*"; }
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+# need COMMAND PACKAGE: the Debian package that brings the command, unless it is there.
+missing=()
+need() {
+  if ! command -v "$1" > /dev/null; then
+    missing+=("$2")
+  fi
+}
+
+install_packages() {
+  need nix nix-bin
+  need skopeo skopeo
+  need jq jq
+  need patchelf patchelf
+  need shellcheck shellcheck
+  need nginx nginx
+  need dockerd docker.io
+  need docker-registry docker-registry
+  if [ "${#missing[@]}" -gt 0 ]; then
+    say "Installing ${missing[*]}"
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    missing=()
+  fi
+}
+
+# The tools that Debian does not have, from the registries of their languages, at fixed versions.
+install_tools() {
+  mkdir -p "$local/tools/bin"
+  local tool
+  for tool in actionlint regctl; do
+    if ! [ -x "$local/tools/bin/$tool" ]; then
+      say "Building $tool"
+      (cd "$here/tools" && go build -o "$local/tools/bin/" "$(tool_path "$tool")")
+    fi
+  done
+  if ! [ -x "$local/tools/bin/deadnix" ] || ! [ -x "$local/tools/bin/nixfmt" ]; then
+    say "Building nixfmt and deadnix"
+    cargo install --quiet --locked --root "$local/tools" --target-dir "$local/tools/target" \
+      nixfmt_rs@0.5.3 deadnix@1.3.1
+    rm -rf "$local/tools/target"
+  fi
+}
+
+tool_path() {
+  case $1 in
+    actionlint) echo github.com/rhysd/actionlint/cmd/actionlint ;;
+    regctl) echo github.com/regclient/regclient/cmd/regctl ;;
+  esac
+}
+
+# A Nix with settings, store and database of its own.
+use_own_nix() {
+  export NIX_CONF_DIR=$local/etc NIX_STORE_DIR=$local/store NIX_STATE_DIR=$local/var
+  export NIX_LOG_DIR=$local/log XDG_CACHE_HOME=$local/cache
+  unset NIX_PATH NIX_REMOTE
+  mkdir -p "$NIX_CONF_DIR" "$NIX_STORE_DIR" "$NIX_STATE_DIR"
+  cat > "$NIX_CONF_DIR/nix.conf" <<SETTINGS
+experimental-features = nix-command flakes
+sandbox = false
+build-users-group =
+substituters =
+flake-registry =
+warn-dirty = false
+max-jobs = 1
+cores = 2
+SETTINGS
+}
+
+# The folders of programs that a build sees: what nixpkgs' stdenv brings and no more.
+link_programs() {
+  local folder=$1 program
+  shift
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  for program; do
+    ln -s "$(command -v "$program")" "$folder/$program"
+  done
+}
+
+host_program() {
+  PATH=$local/tools/bin:$PATH command -v "$1" || true
+}
+
+# A file that tells the stand-ins what this machine has.
+describe_host() {
+  link_programs "$local/host/stdenv" \
+    bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
+    basename dirname readlink realpath mktemp env true false test expr date sleep printf echo \
+    find xargs diff cmp sed grep awk tar gzip xz make patch file patchelf python3
+  link_programs "$local/host/compiler" cc gcc g++ c++ ld ar as ranlib strip objcopy nm
+
+  local rust program path
+  rust=$(rustc --print sysroot)
+  {
+    echo '{'
+    echo "  system = \"$system\";"
+    echo "  bash = \"$(command -v bash)\";"
+    echo "  stdenv = \"$local/host/stdenv\";"
+    echo "  compiler = \"$local/host/compiler\";"
+    echo "  home = \"$HOME\";"
+    echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
+    echo "  rustTarget = \"$(rustc -vV | sed -n 's/^host: //p')\";"
+    echo "  nodeVersion = \"$(node --version | tr -d v)\";"
+    echo "  certificates = \"${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}\";"
+    echo '  programs = {'
+    for program in node npm npx go gofmt jq skopeo regctl shellcheck actionlint nixfmt deadnix \
+      nginx ldd patchelf openssl curl git make docker; do
+      path=$(host_program "$program")
+      [ -z "$path" ] || echo "    $program = \"$path\";"
+    done
+    for program in cargo rustc cargo-clippy clippy-driver cargo-fmt rustfmt; do
+      echo "    $program = \"$rust/bin/$program\";"
+    done
+    echo '  };'
+    # How this machine's clients reach their registries.
+    echo '  environment = {'
+    echo "    npm_config_userconfig = \"$HOME/.npmrc\";"
+    echo "    GOENV = \"$(go env GOENV)\";"
+    for program in SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS GOPROXY GOFLAGS GOSUMDB GONOSUMDB \
+      HTTPS_PROXY HTTP_PROXY NO_PROXY https_proxy http_proxy no_proxy; do
+      [ -z "${!program:-}" ] || echo "    $program = \"${!program}\";"
+    done
+    echo '  };'
+    echo '}'
+  } > "$local/host/host.nix"
+}
+
+# The stand-ins, each with the description of this machine; and the flake's options that name them.
+prepare_inputs() {
+  local input
+  rm -rf "$local/inputs"
+  cp -r "$here/inputs" "$local/inputs"
+  inputs=()
+  for input in nixpkgs crane nix2container stock-publisher-original stock-liveview-original; do
+    inputs+=(--override-input "$input" "path:$local/inputs/$input")
+  done
+  inputs+=(--no-write-lock-file)
+  for input in nixpkgs crane nix2container; do
+    cp "$local/host/host.nix" "$local/inputs/$input/host.nix"
+  done
+}
+
+# flake VERB ATTRIBUTE OPTION…: nix VERB on an output of our flake, with the stand-ins.
+flake() {
+  local verb=$1 attribute=$2
+  shift 2
+  nix "$verb" "$flake#$attribute" "${inputs[@]}" "$@"
+}
+
+prepare() {
+  install_packages
+  install_tools
+  use_own_nix
+  describe_host
+  prepare_inputs
+}
