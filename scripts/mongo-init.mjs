@@ -1,4 +1,4 @@
-// Makes three started members into a replica set with users. May be run at any
+// Makes the started members into a replica set with users. May be run at any
 // time and any number of times, also after a run that was cut off in the middle:
 // each step looks whether it is done already.
 import { readFileSync } from "node:fs";
@@ -11,7 +11,9 @@ const secrets = join(process.env.STOCKMARKET_HOME, "secrets");
 // The live view's own driver: one copy, one version.
 const { MongoClient } = createRequire(join(root, "vendor-apps/stock-liveview/package.json"))("mongodb");
 
-const members = ["MONGO1_PORT", "MONGO2_PORT", "MONGO3_PORT"].map((port) => `127.0.0.1:${process.env[port]}`);
+const members = readFileSync(join(root, "scripts/ports"), "utf8")
+  .match(/^MONGO\d+_PORT\b/gm)
+  .map((port) => `127.0.0.1:${process.env[port]}`);
 const deadline = Date.now() + 60_000;
 
 const codes = { authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };

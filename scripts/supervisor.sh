@@ -28,12 +28,13 @@ lock() {
   flock "$lock_fd"
 }
 
-# The socket's path is given relative to the folder: the system limits its length.
+# Addresses that a user has in his environment are of another system; the parts
+# get theirs from files. The socket's path is given relative to the folder: the system limits its length.
 start_supervisor() {
   (
     cd "$run" || exit
     # shellcheck disable=SC2154 # of lib.sh
-    exec env "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
+    exec env --unset=RABBITMQ_URL --unset=MONGODB_URL "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
       setsid "$tools/bin/process-compose" up \
       --config "$STOCKMARKET_ROOT/process-compose.yaml" \
       --tui=false --disable-dotenv \

@@ -1,5 +1,6 @@
 // What the scripts know of the running system: the state of its parts, from
 // process-compose, and the newest averages, as a browser gets them.
+import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -7,7 +8,12 @@ import { join } from "node:path";
 const { STOCKMARKET_ROOT: root, STOCKMARKET_HOME: home, NGINX_PORT: port } = process.env;
 const { WebSocket } = createRequire(join(root, "vendor-apps/stock-liveview/package.json"))("ws");
 
-export const companies = ["MSFT", "TSLA", "AAPL"];
+/** The companies that have a consumer. (A second consumer of one, a standby, has a number in its variable's name.) */
+export const companies = Array.from(
+  readFileSync(join(root, "scripts/ports"), "utf8").matchAll(/^CONSUMER_([A-Z]+)_HTTP_PORT\b/gm),
+  ([, symbol]) => symbol,
+);
+
 export const page = `127.0.0.1:${port}`;
 
 /** @typedef {{name: string, state: string, isReady: boolean, restarts: number, pid: number, age: string}} Part */

@@ -1,6 +1,7 @@
 // For tests of the whole system: starts it as a user does, in a folder and on
 // ports of its own, and looks at it from outside.
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
@@ -14,7 +15,8 @@ const require = createRequire(join(root, "vendor-apps/stock-liveview/package.jso
 const { MongoClient } = require("mongodb");
 const { WebSocket } = require("ws");
 
-export const companies = ["MSFT", "TSLA", "AAPL"];
+const portNames = readFileSync(join(root, "scripts/ports"), "utf8").match(/^[A-Z][A-Z0-9_]*\b/gm);
+export const companies = portNames.flatMap((name) => name.match(/^CONSUMER_([A-Z]+)_HTTP_PORT$/)?.[1] ?? []);
 
 /** Repeats `attempt` until it returns something truthy, and returns that. Fails after `limitMs`. */
 export async function eventually(what, limitMs, attempt) {
@@ -45,11 +47,6 @@ export function isOpen(port) {
   });
 }
 
-async function portVariables() {
-  const lines = await readFile(join(root, "scripts/ports"), "utf8");
-  return lines.split("\n").flatMap((line) => line.match(/^([A-Z][A-Z0-9_]*)\s+\d+$/)?.[1] ?? []);
-}
-
 /** Ports in a row, below those that the system gives to outgoing connections, none of them in use. */
 async function freePorts(count) {
   for (;;) {
@@ -77,9 +74,8 @@ export function run(program, args, { environment = process.env, limitMs = 60_000
 export class Stockmarket {
   static async prepare(variables = {}) {
     const home = await mkdtemp(join(tmpdir(), "stockmarket-end-to-end."));
-    const names = await portVariables();
-    const ports = await freePorts(names.length);
-    return new Stockmarket(home, Object.fromEntries(names.map((name, index) => [name, ports[index]])), variables);
+    const ports = await freePorts(portNames.length);
+    return new Stockmarket(home, Object.fromEntries(portNames.map((name, index) => [name, ports[index]])), variables);
   }
 
   constructor(home, ports, variables) {
