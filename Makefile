@@ -1,7 +1,7 @@
 # The commands of the project. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean test lint unit integration end-to-end bench fmt generate screenshot
+.PHONY: help up down status logs clean test lint unit integration end-to-end test-nix bench fmt generate screenshot
 
 # A port or a folder may be given to any of them: make up NGINX_PORT=8080
 export
@@ -25,7 +25,7 @@ clean: ## remove data, logs and secrets
 
 ##@ Working on it
 
-test: ## everything below but the benchmark
+test: ## lint, unit, integration and end-to-end
 	@scripts/test
 
 lint: ## formatting and lints
@@ -40,17 +40,20 @@ integration: ## tests against a real broker, replica set and browser
 end-to-end: ## the system as a user runs it
 	@scripts/test end-to-end
 
+test-nix: ## the flake: what it builds, and that it builds the same again (needs root)
+	@tests/nix/run
+
 bench: ## how many trades a second the consumer takes
-	@scripts/bench
+	@bench/run
 
 fmt: ## format all code
 	@scripts/fmt
 
 generate: ## render the files that come from nix/topology.nix
-	@scripts/generate
+	@nix/generate
 
 screenshot: ## take docs/'s picture of the page
-	@scripts/screenshot
+	@npm --prefix vendor-apps/stock-liveview run --silent screenshot
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \

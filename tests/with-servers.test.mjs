@@ -1,0 +1,81 @@
+// What tests/with-servers promises to the tests that use it.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { eventually, root } from "./lib/stockmarket.mjs";
+
+const withServers = join(root, "tests/with-servers");
+
+/** Starts a shell command beside servers of its own. */
+function start(script) {
+  const child = spawn(withServers, ["bash", "-euc", script]);
+  const started = { child, output: "", errors: "", home: "", ended: once(child, "exit") };
+  child.stdout.on("data", (data) => {
+    started.output += data;
+    started.home ||= started.output.match(/^home (.+)$/m)?.[1] ?? "";
+  });
+  child.stderr.on("data", (data) => {
+    started.errors += data;
+  });
+  return started;
+}
+
+/** The processes that were started with this home. */
+async function processesOf(home) {
+  const found = [];
+  for (const id of await readdir("/proc")) {
+    const environment = /^\d+$/.test(id) && (await readFile(`/proc/${id}/environ`, "utf8").catch(() => ""));
+    if (environment && environment.split("\0").includes(`STOCKMARKET_HOME=${home}`)) found.push(id);
+  }
+  return found;
+}
+
+async function assertNothingLeft(home) {
+  assert.notEqual(home, "");
+  await eventually("folder and processes are gone", 20_000, async () => !existsSync(home) && (await processesOf(home)).length === 0);
+}
+
+const sayHome = "echo home $TEST_SERVERS_HOME; ";
+
+test("exits as the command does, and leaves nothing; two at a time do not meet", { timeout: 180_000 }, async () => {
+  const runs = [0, 7].map((status) => ({ status, started: start(`${sayHome} exit ${status}`) }));
+  for (const { status, started } of runs) {
+    assert.deepEqual(await started.ended, [status, null], started.errors);
+    await assertNothingLeft(started.home);
+  }
+});
+
+test("servers are stopped, killed and started again, and a new primary is found", { timeout: 180_000 }, async () => {
+  const started = start(`${sayHome}
+    first=$("$TEST_SERVERS" primary)
+    "$TEST_SERVERS" kill "$first"
+    second=$("$TEST_SERVERS" primary)
+    test "$first" != "$second"
+    "$TEST_SERVERS" start "$first"
+    "$TEST_SERVERS" restart rabbitmq
+    "$TEST_SERVERS" kill rabbitmq
+    "$TEST_SERVERS" start rabbitmq
+    "$TEST_SERVERS" rabbitmqctl list_users
+    "$TEST_SERVERS" stop rabbitmq
+    echo all well`);
+  assert.deepEqual(await started.ended, [0, null], started.errors);
+  assert.match(started.output, /admin\t/);
+  assert.match(started.output, /all well/);
+  await assertNothingLeft(started.home);
+});
+
+for (const signal of ["SIGTERM", "SIGINT", "SIGKILL"]) {
+  test(`${signal} ends the servers and removes their folder`, { timeout: 180_000 }, async () => {
+    const started = start(`${sayHome} exec sleep 1000`);
+    await eventually("the command runs", 90_000, () => started.home);
+    const command = (await processesOf(started.home)).at(-1);
+    started.child.kill(signal);
+    await started.ended;
+    if (signal === "SIGKILL") process.kill(Number(command), "SIGKILL"); // nobody else can know of it
+    await assertNothingLeft(started.home);
+  });
+}
