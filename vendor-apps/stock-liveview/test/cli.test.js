@@ -1,0 +1,112 @@
+/** The command line, as an operator meets it. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { databaseUrl, eventually, Viewer } from "./support.js";
+
+const APP = path.join(import.meta.dirname, "..", "app.js");
+
+/** @param {string[]} args @param {Record<string, string>} environment */
+function run(args, environment) {
+  const child = spawn(process.execPath, [APP, ...args], { env: { PATH: process.env.PATH, ...environment } });
+  const output = { out: "", err: "" };
+  child.stdout.on("data", (data) => (output.out += data));
+  child.stderr.on("data", (data) => (output.err += data));
+  const exited = once(child, "exit").then(([code, signal]) => code ?? signal);
+  return { child, output, exited };
+}
+
+/** @param {Record<string, string>} environment */
+async function runReady(environment) {
+  const running = run([], environment);
+  const port = await eventually(() => running.output.err.match(/"port":(\d+)/)?.[1], "it listens");
+  const ready = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok;
+  await eventually(ready, "it is ready");
+  return { ...running, port };
+}
+
+describe("stock-liveview", () => {
+  it("explains itself", async () => {
+    const help = run(["--help"], {});
+    assert.equal(await help.exited, 0);
+    assert.match(help.output.out, /MONGODB_URL_FILE/);
+    const version = run(["--version"], {});
+    assert.equal(await version.exited, 0);
+    assert.match(version.output.out, /^stock-liveview \d+\.\d+\.\d+\n$/);
+    const unknown = run(["serve"], {});
+    assert.equal(await unknown.exited, 64);
+  });
+
+  it("exits with 78 and names every problem when the configuration is wrong", async () => {
+    const { output, exited } = run([], { PORT: "x", MONGODB_URL: "mongodb://user:hunter2@:/", LOG_LEVEL: "loud" });
+    assert.equal(await exited, 78);
+    for (const name of ["PORT", "MONGODB_URL", "LOG_LEVEL"]) assert.match(output.err, new RegExp(`^ {2}${name} `, "m"));
+    assert.doesNotMatch(output.err, /hunter2|at file:|node:internal/);
+  });
+
+  it("says what to do when the port is taken", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = /** @type {import("node:net").AddressInfo} */ (other.address());
+    const { output, exited } = run([], { PORT: String(port), MONGODB_URL: databaseUrl() });
+    assert.equal(await exited, 1);
+    assert.match(output.err, /set PORT to another/);
+    other.close();
+  });
+
+  it("waits for a database that is not there, serves the page meanwhile, and never tells its password", async () => {
+    const environment = { PORT: "0", MONGODB_URL: "mongodb://user:hunter2@127.0.0.1:9/?serverSelectionTimeoutMS=300" };
+    const { child, output, exited } = run([], environment);
+    const port = await eventually(() => output.err.match(/"port":(\d+)/)?.[1], "it listens");
+    await eventually(() => /unreachable/.test(output.err), "it says so");
+    assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
+    assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 503);
+    assert.equal((await fetch(`http://127.0.0.1:${port}/history?company=A&range=1h`)).status, 503);
+    child.kill("SIGTERM");
+    assert.equal(await exited, 0);
+    assert.doesNotMatch(output.err, /hunter2/);
+  });
+
+  it("is healthy when the one with the same environment is ready", async () => {
+    const probe = createServer().listen(0, "127.0.0.1");
+    await once(probe, "listening");
+    const { port } = /** @type {import("node:net").AddressInfo} */ (probe.address());
+    probe.close();
+    await once(probe, "close");
+    const environment = { PORT: String(port), HOST: "0.0.0.0", MONGODB_URL: databaseUrl() };
+    assert.equal(await run(["healthcheck"], environment).exited, 1);
+    const { child, exited } = await runReady(environment);
+    assert.equal(await run(["healthcheck"], environment).exited, 0);
+    child.kill("SIGTERM");
+    await exited;
+  });
+
+  it("stops cleanly on a signal, at once on the second", async () => {
+    const first = await runReady({ PORT: "0", MONGODB_URL: databaseUrl() });
+    const viewer = await Viewer.open(`ws://127.0.0.1:${first.port}/`);
+    first.child.kill("SIGTERM");
+    assert.equal(await first.exited, 0);
+    await eventually(() => viewer.closeCode === 1001, "the browser is told to move on");
+
+    const second = await runReady({ PORT: "0", MONGODB_URL: databaseUrl() });
+    const deaf = await Viewer.open(`ws://127.0.0.1:${second.port}/`);
+    deaf.socket.pause();
+    second.child.kill("SIGINT");
+    await eventually(() => /stopping/.test(second.output.err), "it is stopping");
+    const started = performance.now();
+    second.child.kill("SIGINT");
+    assert.equal(await second.exited, 1);
+    assert.ok(performance.now() - started < 1000, "at once");
+    deaf.close();
+  });
+
+  it("logs lines of JSON when nobody looks", async () => {
+    const { child, output, exited } = await runReady({ PORT: "0", MONGODB_URL: databaseUrl() });
+    child.kill("SIGTERM");
+    await exited;
+    for (const line of output.err.trim().split("\n")) assert.ok(JSON.parse(line).message, line);
+  });
+});

@@ -1,0 +1,158 @@
+/** The feed, through what happens to a database. */
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { SUBPROTOCOL } from "../src/audience.js";
+import { eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
+
+const ROOT = path.join(import.meta.dirname, "..", "..", "..");
+
+/** Controls the servers of tests/with-servers. @param {...string} command @returns {Promise<string>} */
+async function servers(...command) {
+  const control = process.env.TEST_SERVERS;
+  assert.ok(control, "TEST_SERVERS is missing: run `make test`, or `tests/with-servers npm test`");
+  return (await promisify(execFile)(control, command)).stdout.trim();
+}
+
+/** A MongoDB without a replica set. */
+async function startSingleDatabase() {
+  const folder = await mkdtemp(path.join(tmpdir(), "liveview-mongod-"));
+  const port = await freePort();
+  const launch = () =>
+    spawn("mongod", ["--dbpath", folder, "--port", String(port), "--bind_ip", "127.0.0.1"], {
+      env: { ...process.env, PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}` },
+      stdio: "ignore",
+    });
+  const kill = async () => {
+    mongod.kill("SIGKILL");
+    await once(mongod, "exit");
+  };
+  let mongod = launch();
+  await once(mongod, "spawn");
+  return {
+    url: `mongodb://127.0.0.1:${port}/`,
+    kill,
+    start() {
+      mongod = launch();
+    },
+    async stop() {
+      await kill();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** @returns {Promise<number>} */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  server.close();
+  return port;
+}
+
+describe("the feed", () => {
+  it("misses no window and shows none twice when the primary is killed", async () => {
+    const database = await openDatabase();
+    const liveview = await startLiveview(database);
+    const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    const stop = new AbortController();
+    let stored = 0;
+    const storing = (async () => {
+      while (!stop.signal.aborted) {
+        // The driver asks a new primary once; if there is none yet, the same document goes out again under its _id.
+        const document = { _id: `${stored}`.padStart(6, "0"), ...window("MSFT", stored) };
+        await database.store(document).catch((error) => {
+          if (error.code !== 11000) throw error;
+        });
+        stored += 1;
+        await sleep(50);
+      }
+    })();
+    await eventually(() => viewer.told("MSFT").length >= 10, "it flows");
+
+    const killed = await servers("primary");
+    await servers("kill", killed);
+    const storedBefore = stored;
+    try {
+      await eventually(() => stored > storedBefore + 20, "a new primary takes windows", 40_000);
+    } finally {
+      stop.abort();
+      await storing;
+      await servers("start", killed);
+    }
+    await eventually(() => viewer.told("MSFT").at(-1) === stored - 1, "the last window is shown");
+    assert.deepEqual(
+      viewer.told("MSFT"),
+      Array.from({ length: stored }, (_, index) => index),
+    );
+    assert.equal(viewer.closeCode, undefined, "the browser noticed nothing");
+    assert.ok(liveview.isReady());
+    viewer.close();
+    await liveview.stop();
+    await database.close();
+  });
+
+  it("goes on after all of the database was away, and says meanwhile that it is not current", async () => {
+    const single = await startSingleDatabase();
+    const database = await openDatabase({ url: single.url });
+    await database.store(window("MSFT", 1));
+    const liveview = await startLiveview(database);
+    const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    await single.kill();
+    await eventually(() => viewer.all("alive").at(-1)?.isCurrent === false, "browsers are told");
+    assert.equal((await fetch(`${liveview.url}/readyz`)).status, 503);
+    assert.equal((await fetch(`${liveview.url}/`)).status, 200, "the page is still served");
+    assert.deepEqual(viewer.told("MSFT"), [1], "what was known is still shown");
+    single.start();
+    await database.store(window("MSFT", 2));
+    await eventually(() => viewer.told("MSFT").at(-1) === 2, "new windows are shown again");
+    await eventually(() => viewer.all("alive").at(-1)?.isCurrent === true, "browsers are told that it is current");
+    assert.deepEqual(viewer.told("MSFT"), [1, 2]);
+    viewer.close();
+    await liveview.stop();
+    await database.close();
+    await single.stop();
+  });
+
+  it("asks twice a second where there is no replica set, and says so", async () => {
+    const single = await startSingleDatabase();
+    const database = await openDatabase({ url: single.url });
+    await database.store(window("MSFT", 1));
+    const liveview = await startLiveview(database);
+    assert.match(liveview.lines.join(""), /no replica set, thus no change stream: asking twice a second/);
+    assert.equal(await (await fetch(`${liveview.url}/readyz`)).text(), "ready: polling\n");
+    const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    for (const price of [2, 3, 4]) await database.store(window("MSFT", price));
+    await database.store(window("NEW", 9), { _id: 1, company: "NUMBER", avgPrice: 8 });
+    await eventually(() => viewer.told("NUMBER").length === 1 && viewer.told("MSFT").length === 4, "new averages");
+    await sleep(1200);
+    assert.deepEqual(viewer.told("MSFT"), [1, 2, 3, 4]);
+    assert.deepEqual(viewer.told("NUMBER"), [8]);
+    assert.equal(viewer.all("history").length, 1, "what is read again is not told again");
+    viewer.close();
+    await liveview.stop();
+    await database.close();
+    await single.stop();
+  });
+
+  it("works without the index, and warns once", async () => {
+    const database = await openDatabase({ isIndexed: false });
+    await database.store(...[1, 2, 3].map((avgPrice) => ({ company: "BARE", avgPrice })));
+    const liveview = await startLiveview(database);
+    const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    await database.store({ company: "BARE", avgPrice: 4 });
+    await eventually(() => viewer.told("BARE").length === 4, "all are shown");
+    assert.equal(liveview.lines.filter((line) => line.includes("index")).length, 1);
+    viewer.close();
+    await liveview.stop();
+    await database.close();
+  });
+});
