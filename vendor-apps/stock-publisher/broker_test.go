@@ -77,27 +77,24 @@ func TestTheQueueHasASingleActiveConsumerAndOutlivesItsPublisher(t *testing.T) {
 	})
 }
 
-func TestATradeRedeliveredManyTimesIsStillThere(t *testing.T) {
+func TestATradeThatManyConsumersFailOnIsStillThere(t *testing.T) {
 	company := newCompany(t)
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
 	p.awaitExit()
-	withChannel(t, func(channel *amqp.Channel) error {
-		deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
-		if err != nil {
-			return err
-		}
-		for delivery := range 60 { // RabbitMQ 4 drops after 20 unless told not to.
+	for delivery := range 60 { // RabbitMQ 4 drops after 20 unless told not to.
+		withChannel(t, func(channel *amqp.Channel) error {
+			deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
+			if err != nil {
+				return err
+			}
 			select {
-			case message := <-deliveries:
-				if err := message.Nack(false, true); err != nil {
-					return err
-				}
+			case <-deliveries:
 			case <-time.After(patience):
 				t.Fatalf("the trade was dropped after %d deliveries", delivery)
 			}
-		}
-		return nil
-	})
+			return nil // The consumer is gone without having acknowledged.
+		})
+	}
 }
 
 func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
@@ -150,8 +147,10 @@ func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
 	for _, queueType := range []string{"quorum", "classic"} {
 		t.Run(queueType, func(t *testing.T) {
 			company := newCompany(t)
-			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "5000"})
-			p.awaitMetric("trades_confirmed_total", company, 1000)
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "8000"})
+			// RabbitMQ 3 writes a new queue to disk up to two seconds late: killed
+			// earlier, it may forget the queue and with it what it confirmed.
+			p.awaitMetric("trades_confirmed_total", company, 4000)
 			control(t, "kill", "rabbitmq")
 			p.awaitLog("cannot connect")
 			if status, _ := p.get("/readyz"); status != 503 {
@@ -161,7 +160,7 @@ func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
 			if code := p.awaitExit(); code != 0 {
 				t.Fatalf("exit code %d", code)
 			}
-			repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 5000)), 0, 5000)
+			repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 8000)), 0, 8000)
 			t.Logf("%d repeats", repeats)
 		})
 	}

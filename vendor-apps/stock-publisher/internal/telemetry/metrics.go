@@ -97,13 +97,13 @@ func (m *Metrics) For(company string) *Meter {
 	return meter
 }
 
-// Ready: connected, the queue is declared, and the broker takes trades.
+// Ready says that it is connected, the queue declared, and trades are taken.
 func (m *Meter) Ready() { m.set(1, 0, "") }
 
-// Blocked: connected, but the broker takes no trades for now.
+// Blocked says that it is connected, but the broker takes no trades for now.
 func (m *Meter) Blocked(reason string) { m.set(1, 1, reason) }
 
-// NotReady: not connected, or without a queue.
+// NotReady says that it is not connected, or has no queue.
 func (m *Meter) NotReady(reason string) { m.set(0, 0, reason) }
 
 func (m *Meter) set(connected, blocked float64, waiting string) {
