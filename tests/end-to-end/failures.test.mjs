@@ -1,0 +1,55 @@
+// What stands in the way of `make up` is said clearly, and nothing half-started is left behind.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { chmod, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Stockmarket } from "../lib/stockmarket.mjs";
+
+/** @param {Record<string, string>} variables */
+async function failsToStart(variables, expected, prepare = async (_stockmarket) => {}) {
+  const stockmarket = await Stockmarket.prepare(variables);
+  try {
+    await prepare(stockmarket);
+    const { status, output } = await stockmarket.make("up");
+    assert.notEqual(status, 0, output);
+    for (const pattern of expected(stockmarket)) assert.match(output, pattern);
+    assert.deepEqual(await stockmarket.processes(), []);
+  } finally {
+    await stockmarket.remove();
+  }
+}
+
+test("a port in use: names the port and the variable", async () => {
+  const server = createServer();
+  await failsToStart({}, ({ ports }) => [new RegExp(`port ${ports.MONGO2_PORT} is in use`), /MONGO2_PORT=/], async ({ ports }) => {
+    server.listen(ports.MONGO2_PORT, "127.0.0.1");
+    await once(server, "listening");
+  });
+  server.close();
+});
+
+test("a full disk: says how much is needed and how much there is", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "stockmarket-df."));
+  await writeFile(join(folder, "df"), "#!/bin/sh\necho Filesystem\necho /dev/full 1000 990 10 99% /\n");
+  await chmod(join(folder, "df"), 0o755);
+  await failsToStart({ PATH: `${folder}:${process.env.PATH}` }, () => [/only 10 MB are free/, /STOCKMARKET_HOME/]);
+  await rm(folder, { recursive: true });
+});
+
+test("a tool that is missing: says which, and where to get it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "stockmarket-path."));
+  for (const directory of process.env.PATH.split(":")) {
+    for (const name of await readdir(directory).catch(() => [])) {
+      if (name !== "cargo") await symlink(join(directory, name), join(folder, name)).catch(() => {}); // the first one counts
+    }
+  }
+  await failsToStart({ PATH: folder }, () => [/cargo is missing/, /https:\/\/rustup\.rs/]);
+  await rm(folder, { recursive: true });
+});
+
+test("a part that does not start: shows the end of its log", async () => {
+  await failsToStart({ TICKER_INTERVAL: "soon" }, () => [/publisher/, /TICKER_INTERVAL/]);
+});
