@@ -9,7 +9,7 @@ let
   # Each live view once more as a backup that never counts as failed: when all have failed lately,
   # they are asked nevertheless, for by now one of them may be back.
   upstream = concatStringsSep "\n        " (
-    servers "resolve max_fails=1 fail_timeout=5s" ++ servers "resolve max_fails=0 backup"
+    servers "resolve max_fails=1 fail_timeout=3s" ++ servers "resolve max_fails=0 backup"
   );
 in
 ''

@@ -42,6 +42,7 @@ in
   # Only the tests that need no broker; those at the top do (`make test`).
   tests = package.overrideAttrs {
     name = "stock-publisher-tests";
+    src = sources.publisherWithReadme;
     subPackages = [ "internal/..." ];
     doCheck = true;
     postFixup = "";

@@ -26,6 +26,14 @@ in
     (fileset.fileFilter (file: file.hasExt "go") ../vendor-apps/stock-publisher)
   ];
 
+  # A test holds the README's table of variables to the program.
+  publisherWithReadme = from ../vendor-apps/stock-publisher [
+    ../vendor-apps/stock-publisher/go.mod
+    ../vendor-apps/stock-publisher/go.sum
+    ../vendor-apps/stock-publisher/README.md
+    (fileset.fileFilter (file: file.hasExt "go") ../vendor-apps/stock-publisher)
+  ];
+
   # What runs in production: neither tests nor the tools of development.
   liveview = from ../vendor-apps/stock-liveview [
     ../vendor-apps/stock-liveview/package.json
