@@ -1,0 +1,395 @@
+/** The page in a real browser, through the load balancer, from a real replica set. */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { eventually, openDatabase, window } from "../support.js";
+import { DESKTOP, launch, openPage, PHONE } from "./browser.js";
+import { startSystem } from "./support.js";
+
+/** @typedef {import("playwright-core").Page} Page */
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What an image of an element looks like, to tell whether it changed. @param {Page} page @param {string} selector */
+const picture = async (page, selector) => (await page.locator(selector).first().screenshot()).toString("base64");
+
+/** Points of a company's chart, as its label tells. @param {Page} page @param {string} company */
+async function chartPoints(page, company) {
+  const label = await page.locator(`[data-company="${company}"] .chart`).getAttribute("aria-label");
+  return Number(label?.match(/last (\d+) windows/)?.[1]);
+}
+
+/** @param {Page} page */
+async function violations(page) {
+  // The page's own policy keeps foreign scripts out; this way in is the debugger's.
+  const client = await page.context().newCDPSession(page);
+  await client.send("Runtime.evaluate", { expression: AXE });
+  const { result } = await client.send("Runtime.evaluate", {
+    expression:
+      "axe.run(document, { resultTypes: ['violations'] }).then((found) => JSON.stringify(found.violations.map((one) => [one.id, ...one.nodes.map((node) => node.html + node.failureSummary)])))",
+    awaitPromise: true,
+  });
+  return JSON.parse(result.value);
+}
+
+describe("the page", () => {
+  /** @type {Awaited<ReturnType<typeof openDatabase>>} */
+  let database;
+  /** @type {Awaited<ReturnType<typeof startSystem>>} */
+  let system;
+  /** @type {Awaited<ReturnType<typeof launch>>} */
+  let browser;
+  /** @type {Awaited<ReturnType<typeof openPage>>[]} */
+  let open = [];
+
+  before(async () => {
+    database = await openDatabase();
+    system = await startSystem(database);
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    await system?.stop();
+    await database?.close();
+  });
+  beforeEach(async () => {
+    await database.collection.deleteMany({});
+    const ago = (/** @type {number} */ seconds) => new Date(Date.now() - seconds * 1000);
+    const past = (/** @type {string} */ company, /** @type {number} */ base) =>
+      Array.from({ length: 30 }, (_, index) =>
+        window(company, base + Math.sin(index / 3) * 5, { closedAt: ago(30 - index) }),
+      );
+    await database.store(...past("MSFT", 300), ...past("TSLA", 200));
+  });
+  afterEach(async () => {
+    await Promise.all(open.map((one) => one.close()));
+    open = [];
+  });
+
+  /** @param {string} [address] @param {import("playwright-core").BrowserContextOptions} [options] */
+  const visit = async (address = "", options = DESKTOP) => {
+    const opened = await openPage(browser, options);
+    open.push(opened);
+    await opened.page.goto(`${system.url}/${address}`);
+    return opened;
+  };
+  /** @param {Page} page @param {string} text */
+  const statusIs = (page, text) =>
+    eventually(
+      async () => (await page.locator("#status-text").textContent())?.startsWith(text),
+      `the status is ${text}`,
+    );
+  /** @param {Page} page @param {string} company */
+  const card = (page, company) => page.locator(`[data-company="${company}"]`);
+  /** @param {import("playwright-core").Locator} place */
+  const shownPrice = async (place) => (await place.locator(".price").textContent()) ?? "";
+
+  it("shows a card for every company, and which live view serves it", async () => {
+    await database.store(window("MSFT", 310.126), window("MSFT", 309.5));
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    assert.deepEqual(await page.locator(".card h2").allTextContents(), ["MSFT", "TSLA"]);
+    const msft = card(page, "MSFT");
+    await eventually(async () => (await shownPrice(msft)) === "309.50", "the newest average");
+    assert.equal(await msft.locator(".change-text").textContent(), "−0.63 (−0.20 %)");
+    assert.equal(await msft.locator(".change").getAttribute("data-direction"), "down");
+    assert.equal(await msft.locator('[data-fact="buy"]').textContent(), "310.00");
+    assert.equal(await msft.locator('[data-fact="sell"]').textContent(), "309.00");
+    assert.equal(await msft.locator('[data-fact="low"]').textContent(), "289.50");
+    assert.equal(await msft.locator('[data-fact="high"]').textContent(), "329.50");
+    assert.match((await msft.locator(".age").textContent()) ?? "", /just now|\d s ago/);
+    assert.match((await page.locator("#server").textContent()) ?? "", /^Served by liveview-[12]$/);
+    assert.match((await page.locator("#overview-about").textContent()) ?? "", /1,000 trades/);
+  });
+
+  it("follows the market: prices change, charts grow, new companies appear in their place", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    assert.equal(await chartPoints(page, "MSFT"), 30);
+    const before = await picture(page, '[data-company="MSFT"] .chart');
+    await database.store(window("MSFT", 320));
+    await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "320.00", "the new price");
+    assert.equal(await chartPoints(page, "MSFT"), 31);
+    assert.notEqual(await picture(page, '[data-company="MSFT"] .chart'), before, "the chart's picture changes");
+    await database.store(window("AAPL", 150), window("NVDA", 900));
+    await eventually(async () => (await page.locator(".card").count()) === 4, "two more cards");
+    assert.deepEqual(await page.locator(".card h2").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
+    assert.deepEqual(await page.locator(".rhythm-name").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
+  });
+
+  it("has a view of one company, by a link that can be shared", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    await card(page, "TSLA").locator("a").click();
+    await page.locator("#detail h1").waitFor();
+    assert.equal(new URL(page.url()).hash, "#TSLA");
+    const { page: shared } = await visit("#TSLA");
+    await shared.locator("#detail .plot canvas").waitFor();
+    assert.equal(await shared.locator("#detail h1").textContent(), "TSLA");
+    await database.store(window("TSLA", 222.22));
+    await eventually(async () => (await shownPrice(shared.locator("#detail"))) === "222.22", "it is live");
+    assert.match(await shared.title(), /^TSLA 222.22/);
+    await shared.goBack().catch(() => {});
+    await page.locator(".back").click();
+    await page.locator("#overview").waitFor();
+    assert.equal(await page.locator("#detail").isVisible(), false);
+  });
+
+  it("reads values out of the chart, by mouse and by keyboard", async () => {
+    await database.store(window("MSFT", 345.67));
+    const { page } = await visit("#MSFT");
+    const plot = page.locator(".plot");
+    await plot.locator("canvas").waitFor();
+    const box = (await plot.boundingBox()) ?? assert.fail("no chart");
+    await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2);
+    await page.locator(".tip").waitFor();
+    assert.match((await page.locator(".tip").innerText()).replaceAll("\n", " "), /Average \d+\.\d\d Buy .* Sell /);
+    await page.mouse.move(0, 0);
+    await page.locator(".tip").waitFor({ state: "hidden" });
+
+    await plot.focus();
+    await page.keyboard.press("End");
+    assert.match((await plot.getAttribute("aria-valuetext")) ?? "", /Average 345\.67, Buy 346\.17, Sell 345\.17/);
+    const last = Number(await plot.getAttribute("aria-valuenow"));
+    await page.keyboard.press("ArrowLeft");
+    assert.equal(Number(await plot.getAttribute("aria-valuenow")), last - 1);
+    await page.keyboard.press("Home");
+    assert.equal(Number(await plot.getAttribute("aria-valuenow")), 0);
+    await page.keyboard.press("Escape");
+    await page.locator(".tip").waitFor({ state: "hidden" });
+  });
+
+  it("shows longer ranges, and zooms into one", async () => {
+    const { page } = await visit("#MSFT");
+    await page.locator(".plot canvas").waitFor();
+    await page.locator("label", { hasText: "15 min" }).click();
+    await eventually(
+      async () => /30 windows/.test((await page.locator("#detail-note").textContent()) ?? ""),
+      "all 30 windows",
+    );
+    const whole = await picture(page, ".plot");
+    const box = (await page.locator(".plot .u-over").boundingBox()) ?? assert.fail("no chart");
+    await page.mouse.move(box.x + box.width * 0.3, box.y + 50);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
+    await page.mouse.up();
+    await page.locator(".reset").waitFor();
+    assert.notEqual(await picture(page, ".plot"), whole);
+    await page.locator(".reset").click();
+    await page.locator(".reset").waitFor({ state: "hidden" });
+  });
+
+  it("fits a phone", async () => {
+    for (const address of ["", "#MSFT"]) {
+      const { page } = await visit(address, PHONE);
+      await statusIs(page, "Live");
+      const { scroll, visible } = await page.evaluate(() => ({
+        scroll: document.documentElement.scrollWidth,
+        visible: document.documentElement.clientWidth,
+      }));
+      assert.ok(scroll <= visible, `${address || "overview"}: ${scroll} px wide on ${visible}`);
+      const targets = await page
+        .locator("a:visible:not(.skip, h2 a), label:visible, button:visible")
+        .evaluateAll((elements) => elements.map((element) => element.getBoundingClientRect().height));
+      assert.ok(Math.min(...targets) >= 20, `targets are ${targets.map(Math.round)} px high`);
+    }
+  });
+
+  it("is dark where people like it dark, also when they change their mind", async () => {
+    const { page } = await visit("", { ...DESKTOP, colorScheme: "dark" });
+    await statusIs(page, "Live");
+    const brightness = () =>
+      page.evaluate(() => {
+        const [red] = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g) ?? [];
+        return Number(red);
+      });
+    assert.ok((await brightness()) < 40);
+    const before = await picture(page, '[data-company="MSFT"] .chart');
+    await page.emulateMedia({ colorScheme: "light" });
+    assert.ok((await brightness()) > 220);
+    assert.notEqual(await picture(page, '[data-company="MSFT"] .chart'), before, "charts follow");
+  });
+
+  it("says when a company went quiet, and when all did", async () => {
+    const quiet = window("QUIET", 5, { closedAt: new Date(Date.now() - 60_000) });
+    await database.collection.deleteMany({});
+    await database.store(quiet, window("MSFT", 300));
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    assert.match((await card(page, "QUIET").locator(".age").textContent()) ?? "", /^Quiet, last 1 min ago/);
+    assert.ok(await card(page, "QUIET").evaluate((element) => element.classList.contains("quiet")));
+    assert.ok(!(await card(page, "MSFT").evaluate((element) => element.classList.contains("quiet"))));
+    await database.collection.deleteMany({ company: "MSFT" });
+    await statusIs(page, "Stale, prices of");
+  });
+
+  it("waits for the first window, and says why", async () => {
+    await database.collection.deleteMany({});
+    const { page, problems } = await visit();
+    await page.locator("#waiting").waitFor();
+    assert.match(
+      (await page.locator("#waiting").innerText()) ?? "",
+      /Waiting for the first window[\s\S]*full window of trades yet/,
+    );
+    await statusIs(page, "Waiting");
+    assert.deepEqual(await violations(page), []);
+    await database.store(window("MSFT", 1));
+    await card(page, "MSFT").waitFor();
+    assert.equal(await page.locator("#waiting").isVisible(), false);
+    assert.deepEqual(problems, []);
+  });
+
+  it("shows what a consumer that stores only company and avgPrice stores", async () => {
+    await database.collection.deleteMany({});
+    await database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
+    const { page, problems } = await visit();
+    await card(page, "BARE").waitFor();
+    assert.equal(await shownPrice(card(page, "BARE")), "12.50");
+    assert.equal(await card(page, "BARE").locator(".change-text").textContent(), "+0.16 (+1.26 %)");
+    assert.equal(await card(page, "BARE").locator(".sides").isVisible(), false);
+    assert.equal(await card(page, "BARE").locator(".spread").isVisible(), false);
+    await card(page, "BARE").locator("a").click();
+    await page.locator(".plot canvas").waitFor();
+    assert.deepEqual(problems, []);
+  });
+
+  it("shows markup in a company's name as text", async () => {
+    const name = "<img src=x onerror=alert(1)>&amp;";
+    await database.store(window(name, 1));
+    const { page, problems } = await visit();
+    const heading = page.locator(".card h2", { hasText: "onerror" });
+    await heading.waitFor();
+    assert.equal(await heading.textContent(), name);
+    assert.equal(await page.locator(".card img").count(), 0);
+    await heading.locator("a").click();
+    await page.locator("#detail h1").waitFor();
+    assert.equal(await page.locator("#detail h1").textContent(), name);
+    assert.deepEqual(problems, []);
+  });
+
+  it("comes back within seconds on the other live view, with its chart, nothing doubled", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    const serving = Number((await page.locator("#server").textContent())?.at(-1));
+    const liveview = system.liveviews[serving - 1];
+    await liveview.stop("SIGKILL");
+    await database.store(window("MSFT", 333));
+    await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "333.00", "it is live again", 3000);
+    assert.equal(await page.locator("#server").textContent(), `Served by liveview-${3 - serving}`);
+    assert.equal(await chartPoints(page, "MSFT"), 31);
+    await liveview.start();
+  });
+
+  it("notices a frozen live view within 5 s", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    const serving = Number((await page.locator("#server").textContent())?.at(-1));
+    const liveview = system.liveviews[serving - 1];
+    liveview.freeze();
+    try {
+      await database.store(window("MSFT", 334));
+      await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "334.00", "it is live again", 5000);
+      assert.equal(await chartPoints(page, "MSFT"), 31);
+    } finally {
+      liveview.thaw();
+    }
+  });
+
+  it("says that it is reconnecting while nothing answers, keeps what it shows, and comes back by itself", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    await Promise.all(system.liveviews.map((liveview) => liveview.stop()));
+    await statusIs(page, "Reconnecting, prices of");
+    assert.equal(await page.locator("#status").getAttribute("data-state"), "reconnecting");
+    assert.equal(await page.locator(".card").count(), 2, "the cards stay");
+    await Promise.all(system.liveviews.map((liveview) => liveview.start()));
+    await statusIs(page, "Live");
+    await database.store(window("MSFT", 335));
+    await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "335.00", "it is live again");
+    assert.equal(await chartPoints(page, "MSFT"), 31);
+  });
+
+  it("has no accessibility violation that axe-core finds, in any view, size or colour scheme", async () => {
+    await database.store(window("OLD", 1, { closedAt: new Date(Date.now() - 60_000) }));
+    for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+      for (const size of [DESKTOP, PHONE]) {
+        for (const address of ["", "#MSFT", "#OLD"]) {
+          await database.store(window("MSFT", 300));
+          const { page, close } = await visit(address, { ...size, colorScheme, reducedMotion: "reduce" });
+          await statusIs(page, "Live");
+          assert.deepEqual(await violations(page), [], `${colorScheme} ${size.viewport.width} ${address}`);
+          await close();
+        }
+      }
+    }
+  });
+
+  it("works by keyboard alone", async () => {
+    const { page } = await visit();
+    await statusIs(page, "Live");
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "skip");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "MSFT");
+    await page.keyboard.press("Enter");
+    await page.locator("#detail h1").waitFor();
+    await eventually(
+      () => page.evaluate(() => document.activeElement?.id === "detail-title"),
+      "the heading has the focus",
+    );
+  });
+
+  it("loads nothing from elsewhere, leaves the console empty, and moves nothing while it loads", async () => {
+    for (const address of ["", "#MSFT"]) {
+      const { page, problems, hosts } = await visit(address);
+      await statusIs(page, "Live");
+      await database.store(window("MSFT", 300 + Math.random()));
+      const shift = await page.evaluate(
+        () =>
+          new Promise((resolve) => {
+            let sum = 0;
+            new PerformanceObserver((list) => {
+              for (const entry of list.getEntries()) {
+                const { value, hadRecentInput } = /** @type {any} */ (entry);
+                if (!hadRecentInput) sum += value;
+              }
+            }).observe({ type: "layout-shift", buffered: true });
+            setTimeout(() => resolve(sum), 1500);
+          }),
+      );
+      assert.ok(Number(shift) < 0.01, `cumulative layout shift ${shift}`);
+      assert.deepEqual(problems, []);
+      assert.deepEqual([...hosts], [new URL(system.url).host]);
+    }
+  });
+
+  it("of the original works unchanged against this server", async () => {
+    // A page that the test makes up counts as one from afar, which this Chromium keeps from local addresses.
+    const lenient = await launch(["--disable-features=LocalNetworkAccessChecks"]);
+    const { page, problems } = await openPage(lenient);
+    // The original's markup as far as its script needs it, and what its script does, told in our words.
+    const html =
+      '<!doctype html><title>original</title><script src="/script.js"></script><div id="prices">No Stock Prices Found!</div>';
+    await page.route(`${system.url}/`, (route) => route.fulfill({ contentType: "text/html", body: html }));
+    await page.route(`${system.url}/script.js`, async (route) =>
+      route.fulfill({
+        contentType: "text/javascript",
+        body: await readFile(new URL("./original-page.js", import.meta.url)),
+      }),
+    );
+    await page.goto(`${system.url}/`);
+    await eventually(async () => (await page.locator("#prices h2").count()) === 2, "both companies");
+    await database.store(window("AAPL", 150.5));
+    await eventually(async () => /AAPL150\.5/.test((await page.locator("#prices").textContent()) ?? ""), "a new one");
+    assert.deepEqual(await page.locator("#prices h2").allTextContents(), ["AAPL", "MSFT", "TSLA"]);
+    assert.deepEqual(
+      problems.filter((problem) => problem.startsWith("error")),
+      [],
+      "it knows every message",
+    );
+    await lenient.close();
+  });
+});
