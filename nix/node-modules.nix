@@ -2,9 +2,9 @@
 #
 # nixpkgs' own helpers read the download addresses of a lock file, and ours has none. So npm itself
 # fetches, into a derivation whose content is fixed by `hash`, as Go's modules are. npm's own
-# bookkeeping is dropped: the rest depends on the lock file alone, not on npm's version. The lock
-# file's own hash is part of the name, so that a changed lock file is always fetched anew and a
-# `hash` that was forgotten is noticed everywhere.
+# bookkeeping is dropped, as are the folders that some versions leave empty: the rest depends on the
+# lock file alone, not on npm's version. The lock file's own hash is part of the name, so that a
+# changed lock file is always fetched anew and a `hash` that was forgotten is noticed everywhere.
 {
   pkgs,
   name,
@@ -26,6 +26,7 @@ pkgs.stdenvNoCC.mkDerivation {
     export HOME=$TMPDIR
     npm ci --omit=dev --ignore-scripts --no-audit --no-fund
     rm node_modules/.package-lock.json
+    find node_modules -type d -empty -delete
     runHook postBuild
   '';
   installPhase = ''

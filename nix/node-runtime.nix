@@ -20,11 +20,11 @@ pkgs.runCommand "node-runtime"
 
     # Lines such as: libuv.so.1 => /nix/store/…/lib/libuv.so.1 (0x…)
     ldd "$node" | while read -r library arrow file _; do
-      if [ "$arrow" = "=>" ] && [ "$library" != "$(basename "$loader")" ]; then
-        cp -L "$file" "$out/lib/$library"
+      if [ "$arrow" = "=>" ]; then
+        cp -Lf "$file" "$out/lib/$(basename "$library")"
       fi
     done
-    cp -L "$loader" $out/lib/
+    cp -Lf "$loader" $out/lib/
 
     chmod -R u+w $out
     for file in $out/bin/node $out/lib/*; do

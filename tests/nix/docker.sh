@@ -30,6 +30,8 @@ stop_docker() {
     docker_pid=
   fi
   if [ -n "${docker_home:-}" ]; then
+    umount "$docker_home"/exec/netns/* 2> /dev/null || true
     rm -rf "$docker_home"
+    docker_home=
   fi
 }
