@@ -51,7 +51,7 @@ in
     stock-liveview = liveview.package;
     inherit generated;
   }
-  // lib.mapAttrs' (name: image: lib.nameValuePair "${name}-image" image) images;
+  // lib.mapAttrs' (name: lib.nameValuePair "${name}-image") images;
 
   apps = {
     load = program load;

@@ -47,7 +47,8 @@ pkgs.mkShell {
       statix
     ])
     ++ pkgs.lib.optionals pkgs.stdenv.hostPlatform.isLinux [
-      pkgs.chromium # the tests of the page
+      pkgs.chromium # for the tests of the page
+      pkgs.util-linux # setpriv, for the scripts that start the system
     ];
 
   env.RUST_SRC_PATH = pkgs.rustPlatform.rustLibSrc; # for rust-analyzer

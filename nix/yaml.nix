@@ -11,6 +11,7 @@ let
     genList
     head
     isAttrs
+    isBool
     isList
     isString
     match
@@ -33,10 +34,8 @@ let
     value:
     if isString value then
       (if isPlain value then value else quoted value)
-    else if value == true then
-      "true"
-    else if value == false then
-      "false"
+    else if isBool value then
+      (if value then "true" else "false")
     else
       toString value;
 

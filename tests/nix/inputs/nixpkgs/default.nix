@@ -247,6 +247,7 @@ in
   gnumake = tool "make";
   rabbitmq-server = tool "rabbitmq-server";
   regclient = tool "regctl";
+  util-linux = tool "setpriv";
   docker-client = tool "docker";
   nixfmt-tree = tool "nixfmt";
   mongodb-ce = unfree (tool "mongod" // { pname = "mongodb-ce"; });

@@ -23,7 +23,7 @@ rec {
         value = value name;
       }) names
     );
-  mapAttrs = builtins.mapAttrs;
+  inherit (builtins) mapAttrs;
   mapAttrs' = f: set: listToAttrs (mapAttrsToList f set);
   mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
   filterAttrs =
