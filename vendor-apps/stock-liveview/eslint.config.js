@@ -25,7 +25,7 @@ export default [
       "no-undef": "off",
     },
   },
-  { files: ["app.js", "src/**", "test/**"], languageOptions: { globals: globals.node } },
+  { files: ["app.js", "src/**", "test/**", "bench/**"], languageOptions: { globals: globals.node } },
   {
     files: ["page/**"],
     languageOptions: { globals: globals.browser },

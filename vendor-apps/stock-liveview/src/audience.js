@@ -46,7 +46,7 @@ export class Audience {
   /** Averages that nobody was sent yet. @type {Average[]} */
   #pending = [];
   #isEverythingPending = false;
-  /** What a newcomer is sent, until something changes. @type {string | undefined} */
+  /** What a newcomer is sent, until something changes. @type {Buffer | undefined} */
   #everything;
   #lastSent = Number.NEGATIVE_INFINITY;
   /** @type {NodeJS.Timeout | undefined} */
@@ -137,9 +137,7 @@ export class Audience {
   #flush() {
     this.#flushTimer = undefined;
     this.#lastSent = performance.now();
-    const update = this.#isEverythingPending
-      ? undefined
-      : JSON.stringify({ type: "averages", averages: this.#pending });
+    const update = this.#isEverythingPending ? undefined : encode({ type: "averages", averages: this.#pending });
     this.#pending = [];
     this.#isEverythingPending = false;
     const prices = this.#prices();
@@ -197,17 +195,17 @@ export class Audience {
   }
 
   #alive() {
-    return JSON.stringify({ type: "alive", now: Date.now(), ...this.#describe() });
+    return encode({ type: "alive", now: Date.now(), ...this.#describe() });
   }
 
   #prices() {
-    return JSON.stringify({ type: "prices", prices: this.#market.newest() });
+    return encode({ type: "prices", prices: this.#market.newest() });
   }
 
   #history() {
     const companies = this.#market.companies();
     const limit = Math.ceil(MAX_POINTS / Math.max(companies.length, 1));
-    return JSON.stringify({
+    return encode({
       type: "history",
       companies: companies.map((company) => {
         const recent = this.#market.recent(company).slice(-limit);
@@ -216,10 +214,15 @@ export class Audience {
     });
   }
 
-  /** @param {Viewer} viewer @param {string} message */
+  /** @param {Viewer} viewer @param {Buffer} message */
   #send({ socket }, message) {
     if (socket.readyState !== WebSocket.OPEN) return;
     this.counts.messages += 1;
-    socket.send(message);
+    socket.send(message, { binary: false });
   }
+}
+
+/** A message in bytes, made once for all browsers. @param {object} message */
+function encode(message) {
+  return Buffer.from(JSON.stringify(message));
 }
