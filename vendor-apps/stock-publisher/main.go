@@ -39,10 +39,22 @@ Environment:
 `
 
 func main() {
-	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	// From the first signal on, a second one has its usual effect: the end, at once.
-	context.AfterFunc(ctx, release)
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that ends with the first SIGTERM or SIGINT. The
+// second one ends the program, at once.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitFailure)
+	}()
+	return ctx
 }
 
 // run does what the arguments say, until ctx ends, and returns the exit code.
@@ -121,9 +133,6 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 	}
 	defer telemetry.Serve(listener, telemetry.Handler(metrics))()
 
-	context.AfterFunc(ctx, func() {
-		log.Info("stopping: no more trades, waiting for the last confirmations; a second signal ends it at once")
-	})
 	var running sync.WaitGroup
 	for _, publisher := range publishers {
 		running.Go(func() { logUnfinished(log, publisher.Run(ctx)) })

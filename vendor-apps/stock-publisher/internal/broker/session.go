@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// heartbeat: a broker that is silent for three of these is given up.
+	// heartbeat: a broker that is silent for one and a half of these is given up.
 	heartbeat = 5 * time.Second
 	// writeTimeout bounds a write to a broker that no longer reads. Without it
 	// the client library would wait for the write before closing the connection.

@@ -201,6 +201,8 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 			return closedBecause(reason)
 		case <-stopping:
 			stopping = nil // finished and sendBatch look at ctx from here on.
+			p.Log.Info("stopping: waiting for the last confirmations; a second signal ends it at once",
+				"unconfirmed", p.unconfirmed.len())
 		}
 	}
 	return nil
