@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { companies, parts, watchPage } from "./system.mjs";
 
-const limitMs = 120_000;
+/** How long the publisher takes to fill a window, which the reader may have slowed down. */
+const windowMs = Number(process.env.BATCH_SIZE || 1000) * Number(process.env.TICKER_INTERVAL || 1) || 0;
+const limitMs = 120_000 + 2 * windowMs;
 const toleratedRestarts = 5;
 const startedMs = Number(process.env.STARTED_US ?? Date.now() * 1000) / 1000;
 
@@ -17,10 +19,10 @@ const ready = new Set();
 /** Says which parts have become ready since; returns those that are not, or undefined while nobody answers. */
 async function lookAtParts() {
   const all = await parts().catch(() => undefined);
-  for (const { name, isReady } of all ?? []) {
+  for (const { name, isReady, state } of all ?? []) {
     if (isReady && !ready.has(name)) {
       ready.add(name);
-      say(`  ${name} is ready`);
+      say(`  ${name} is ${state}`);
     }
   }
   return all?.filter(({ isReady }) => !isReady);
@@ -29,10 +31,10 @@ async function lookAtParts() {
 const firstSeen = new Map();
 const arrived = new Set();
 
-/** An average is new when it differs from the one that was there when we began to look: that may be of an earlier run. */
-function lookAtPrices(prices, isFirstMessage) {
+/** The first average on the page may be of an earlier run: the next one is new. */
+function lookAtPrices(prices) {
   for (const { company, avgPrice } of prices) {
-    if (isFirstMessage && !firstSeen.has(company)) firstSeen.set(company, avgPrice);
+    if (!firstSeen.has(company)) firstSeen.set(company, avgPrice);
     if (avgPrice !== firstSeen.get(company) && companies.includes(company) && !arrived.has(company)) {
       arrived.add(company);
       say(`  ${company}: a new average is on the page`);
@@ -42,16 +44,12 @@ function lookAtPrices(prices, isFirstMessage) {
 
 async function watchPrices(signal) {
   while (!signal.aborted) {
-    let isFirstMessage = true;
-    const socket = watchPage((prices) => {
-      lookAtPrices(prices, isFirstMessage);
-      isFirstMessage = false;
-    });
+    const socket = watchPage(lookAtPrices);
     const stop = () => socket.terminate();
     signal.addEventListener("abort", stop, { once: true });
     await new Promise((resolve) => socket.on("close", resolve));
     signal.removeEventListener("abort", stop);
-    await sleep(200);
+    await sleep(500);
   }
 }
 
@@ -74,11 +72,15 @@ function blame(unready, reason) {
 }
 
 const stopping = new AbortController();
-watchPrices(stopping.signal);
+let isWatching = false;
 let answered = false;
 for (;;) {
   const unready = await lookAtParts();
   answered ||= unready !== undefined;
+  if (!isWatching && ready.has("nginx") && [...ready].some((name) => name.startsWith("liveview"))) {
+    isWatching = true;
+    watchPrices(stopping.signal);
+  }
   if (unready?.length === 0 && arrived.size === companies.length) break;
   const failing = unready?.filter(({ restarts }) => restarts >= toleratedRestarts) ?? [];
   const isLate = Date.now() - startedMs > limitMs && performance.now() > limitMs;
