@@ -156,7 +156,13 @@ in
 yaml.write (
   yaml.map [
     (yaml.comment (import ./notice.nix))
-    (yaml.comment "The whole system as processes of this machine: `make up`. Folders and ports come\nfrom scripts/lib.sh and scripts/ports.\n\nWhat dies is started again after a second, for ever. Probes only report: a part\nthat waits for another is not to be restarted for that, hence the threshold.")
+    (yaml.comment ''
+      The whole system as processes of this machine: `make up`. Folders and ports come
+      from scripts/lib.sh and scripts/ports.
+
+      What dies is started again after a second, for ever. Probes only report: a part
+      that waits for another is not to be restarted for that, hence the threshold.
+    '')
     { version = "0.5"; }
     { is_strict = true; }
     { is_tui_disabled = true; }

@@ -20,7 +20,8 @@ let
     ;
 
   spaces = depth: concatStringsSep "" (genList (_: "  ") depth);
-  lines = text: filter isString (split "\n" text);
+  # The last line's end begins no new line.
+  lines = text: filter isString (split "\n" (head (match "(.*[^\n])\n?" text)));
 
   # What would be read as something other than this very string is quoted.
   isPlain =
