@@ -1,0 +1,87 @@
+# shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
+# Stages lock, format, outputs, checks: the flake as it is written.
+
+test_lock() {
+  say "flake.lock"
+  cp "$root/flake.lock" "$scratch/flake.lock"
+  nix flake lock "$flake" || fail "flake.lock and the inputs of flake.nix differ"
+  cmp -s "$root/flake.lock" "$scratch/flake.lock" || fail "Nix would write another flake.lock"
+  ok "Nix takes flake.lock as it is, without asking the network"
+
+  local pins=$root/../shared/flake-pins.json
+  if [ -e "$pins" ]; then
+    # Both as: name rev narHash, one a line.
+    jq -r '.. | objects | select(.rev) | "\(.repo) \(.rev) \(.narHash)"' "$pins" | sort > "$scratch/pins"
+    jq -r '.nodes[].locked // empty | "\(.repo) \(.rev) \(.narHash)"' "$root/flake.lock" | sort > "$scratch/locked"
+    diff "$scratch/pins" "$scratch/locked" || fail "flake.lock differs from flake-pins.json"
+    ok "every revision and hash is the pinned one"
+  fi
+}
+
+
+test_format() {
+  say "Format and lints"
+  mapfile -t files < <(cd "$root" && git ls-files '*.nix' | sed "s,^,$root/,")
+  "$local/tools/bin/nixfmt" --check "${files[@]}" || fail "not formatted: run \`nix fmt\`"
+  "$local/tools/bin/deadnix" --fail "${files[@]}"
+  nix-instantiate --parse "${files[@]}" > /dev/null
+  ok "${#files[@]} Nix files parse, are formatted and name nothing that is not used"
+
+  "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
+  ok "the workflows pass actionlint"
+  shellcheck --external-sources --source-path "$here" "$here"/run "$here"/*.sh "$root"/nix/generate "$root"/nix/publish.sh
+  ok "the scripts pass shellcheck"
+}
+
+
+test_outputs() {
+  say "Every output evaluates"
+  nix flake check "$flake" "${inputs[@]}" --no-build 2>&1 | grep -v -E "^(•|warning: not writing|    '|  → )" || true
+  nix flake check "$flake" "${inputs[@]}" --no-build 2> /dev/null || fail "nix flake check"
+  ok "nix flake check --no-build, for four systems"
+
+  # The stand-ins are strict: what the real functions do not have, they refuse.
+  local call slip
+  while IFS='|' read -r call slip; do
+    evaluates "${call/@/}" || fail "the stand-ins refuse ${call/@/}"
+    ! evaluates "${call/@/$slip}" || fail "the stand-ins take ${call/@/$slip}"
+  done << 'CALLS'
+(crane.mkLib pkgs).buildPackage { inherit src; @ }|cargoArtefacts = null;
+(crane.mkLib pkgs).cargoFmt { inherit src; @ }|cargoArtifacts = null;
+pkgs.buildGo126Module { pname = "x"; version = "1"; inherit src; vendorHash = ""; @ }|vendorSha256 = "";
+pkgs.stdenvNoCC.mkDerivation { name = "x"; @ }|shell = "sh";
+pkgs.writeShellApplication { name = "x"; text = ""; @ }|path = [ ];
+nix2container.buildImage { name = "x"; @ }|healthcheck = { };
+nix2container.buildImage { name = "x"; config = { User = "1"; @ }; }|Healthcheck = { };
+nix2container.buildLayer { copyToRoot = src; @ }|contents = src;
+CALLS
+  ok "the stand-ins refuse arguments that the real functions do not have"
+}
+
+# evaluates EXPRESSION: whether it does, with the stand-ins by the names of the inputs.
+evaluates() {
+  nix eval --impure --expr "
+    let
+      pkgs = import $local/inputs/nixpkgs { system = \"$system\"; };
+      crane.mkLib = import $local/inputs/crane;
+      nix2container = import $local/inputs/nix2container \"$system\";
+      src = pkgs.lib.fileset.toSource {
+        root = $root;
+        fileset = $root/Cargo.toml;
+      };
+    in
+    ($1).drvPath" > /dev/null 2>&1
+}
+
+
+test_checks() {
+  say "Checks of the flake"
+  # cargo-deny and statix are not to be had here, and `make test` runs clippy and the consumer's tests.
+  local check
+  for check in consumer-format publisher-tests liveview-tests generated \
+    nginx nix-format workflows; do
+    flake build "checks.$system.$check" --no-link --print-build-logs 2> "$scratch/log" ||
+      { tail -n 40 "$scratch/log"; fail "check $check"; }
+    ok "check $check"
+  done
+}

@@ -1,0 +1,121 @@
+# shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
+# Stage images: what the flake builds runs, holds what it should, and is the same again.
+
+digest() { jq -r '.manifests[0].digest' "$1/index.json"; }
+manifest() { jq . "$1/blobs/sha256/$(digest "$1" | cut -d: -f2)"; }
+configuration() { jq . "$1/blobs/sha256/$(manifest "$1" | jq -r .config.digest | cut -d: -f2)"; }
+
+build_images() {
+  local into=$1 name
+  mkdir -p "$into"
+  for name in "${ours[@]}" "${originals[@]}"; do
+    flake build "packages.$system.$name-image" --out-link "$into/$name" --print-build-logs 2> "$scratch/log" ||
+      { tail -n 40 "$scratch/log" >&2; fail "$name-image does not build"; }
+  done
+}
+
+# What lies in an image: one name a line.
+contents() {
+  local layer
+  for layer in $(manifest "$1" | jq -r '.layers[].digest' | cut -d: -f2); do
+    tar -tf "$1/blobs/sha256/$layer"
+  done
+}
+
+check_content() {
+  local name=$1 image=$2
+  contents "$image" > "$scratch/contents"
+  if grep -E '(^|/)(ba|da|a|z|k|fi)?sh$|(^|/)(busybox|apt|apt-get|dpkg|apk|rpm|nix|npm|npx|perl|python[0-9.]*)$' \
+    "$scratch/contents" | grep -v '/node_modules/[^/]*$'; then
+    fail "$name-image holds a shell or a package manager"
+  fi
+  if grep -E '^nix/|/nix/store/' "$scratch/contents"; then
+    fail "$name-image holds store paths"
+  fi
+
+  configuration "$image" | jq -e '
+    (.config.User | test("^[1-9][0-9]*:[1-9][0-9]*$"))
+    and (.config.Entrypoint | type == "array" and (.[0] | startswith("/bin/")))
+    and (.config.Cmd == null)
+    and (.created == "1970-01-01T00:00:00Z")
+    and (.config.Labels | has("org.opencontainers.image.title") and has("org.opencontainers.image.description")
+      and has("org.opencontainers.image.revision"))' > /dev/null || fail "$name-image's configuration: $(configuration "$image")"
+}
+
+# report NAME IMAGE AIM: the size of each layer, and of all; the aim is in millions of bytes.
+report() {
+  local name=$1 image=$2 aim=$3 sizes total
+  mapfile -t sizes < <(manifest "$image" | jq '.layers[].size')
+  total=$(manifest "$image" | jq '[.layers[].size] | add')
+  printf '    %-26s %6.1f MB in layers of %s bytes\n' "$name" "$(jq -n "$total / 1e6")" "${sizes[*]}"
+  [ "$total" -le $((aim * 1000000)) ] || fail "$name-image is larger than $aim MB"
+}
+
+test_images() {
+  say "Images"
+  build_images "$scratch/first"
+  local name
+  for name in "${ours[@]}" "${originals[@]}"; do
+    check_content "$name" "$scratch/first/$name"
+  done
+  ok "all images hold no shell, no package manager and no store path, and run as a numeric user"
+  for name in "${ours[@]}"; do
+    configuration "$scratch/first/$name" | jq -e '.config | (.Labels | has("org.opencontainers.image.version")
+      and has("org.opencontainers.image.licenses")) and (.ExposedPorts | length == 1)' > /dev/null ||
+      fail "$name-image's labels and port: $(configuration "$scratch/first/$name")"
+  done
+  ok "ours name their version, licence and port"
+  report stock-publisher "$scratch/first/stock-publisher" 12
+  report stock-consumer "$scratch/first/stock-consumer" 16
+  report stock-liveview "$scratch/first/stock-liveview" 130
+  report stock-publisher-original "$scratch/first/stock-publisher-original" 12
+  report stock-liveview-original "$scratch/first/stock-liveview-original" 130
+  ok "sizes are within the aims"
+
+  start_docker
+  load_images
+  run_images
+  stop_docker
+  build_again
+}
+
+load_images() {
+  flake build "packages.$system.stock-publisher-image" --no-link 2> /dev/null
+  nix run "$flake#load" "${inputs[@]}" > "$scratch/log" 2>&1 || { cat "$scratch/log" >&2; fail "nix run .#load"; }
+  local name
+  for name in "${ours[@]}" "${originals[@]}"; do
+    docker image inspect "stockmarket/$name:latest" > /dev/null || fail "$name is not in Docker after load"
+  done
+  ok "nix run .#load puts all images into Docker"
+}
+
+# The three programs as one system, from their images, beside a real broker and a real replica set.
+run_images() {
+  "$root/tests/with-servers" "$here/run-images" || fail "the images do not run as they should"
+  passed=$((passed + 3))
+
+  # The stand-in for the original live view serves its page; that for the publisher connects and ends.
+  docker run --detach --name original --network host --read-only --cap-drop ALL \
+    --env PORT=25003 stockmarket/stock-liveview-original > /dev/null
+  curl --silent --fail --retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 20 \
+    http://127.0.0.1:25003/ > /dev/null || fail "the original live view's image serves nothing: $(docker logs original 2>&1)"
+  docker rm --force original > /dev/null
+  ok "the original live view's image serves its page"
+}
+
+# The same inputs give the same bytes: everything once more, into an empty store.
+build_again() {
+  local name
+  cp -rL "$scratch/first" "$scratch/kept"
+  mv "$local/store" "$scratch/store"
+  mv "$local/var" "$scratch/var"
+  use_own_nix
+  build_images "$scratch/second"
+  for name in "${ours[@]}" "${originals[@]}"; do
+    [ "$(digest "$scratch/kept/$name")" = "$(digest "$scratch/second/$name")" ] ||
+      fail "$name-image: built again from nothing, it is another one"
+    printf '    %-26s %s\n' "$name" "$(digest "$scratch/second/$name")"
+  done
+  chmod -R u+w "$scratch/store" && rm -rf "${scratch:?}/store" "${scratch:?}/var"
+  ok "built again in an empty store, every image has the same digest"
+}

@@ -1,0 +1,51 @@
+# shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
+# Stage topology: one file says what the system consists of, and what it says runs.
+
+# One edit of one file, in a copy of the project, is a system that runs: a fourth company, a third live
+# view, a standby for each company.
+test_topology() {
+  say "One topology, every rendering"
+  "$root/nix/generate" --check || fail "the committed files are not what the topology gives"
+  ok "the committed files are what the topology gives"
+  [ "$(nix eval --store dummy:// --json --file "$root/nix/topology.nix" companies)" = '["MSFT","TSLA","AAPL"]' ] ||
+    fail "nix eval does not read the topology on its own"
+  nix eval --store dummy:// --json --file "$root/nix/topology.nix" parts \
+    --apply 'parts: map (part: part.name) (parts "containers")' | grep -q consumer-aapl-2 ||
+    fail "the topology has no standby in containers"
+  ok "the topology evaluates on its own"
+
+  local copy=$scratch/copy
+  mkdir "$copy" "$scratch/home"
+  (cd "$root" && git ls-files -z | xargs -0 cp --parents -t "$copy")
+  ln -s "$root/target" "$copy/target"
+  mkdir "$copy/.local"
+  ln -s "$root/.local/tools" "$copy/.local/tools"
+
+  sed -i -e 's/^    "AAPL"$/&\n    "AMZN"/' -e 's/liveviews = 2;/liveviews = 3;/' -e 's/    local = 1;/    local = 2;/' \
+    "$copy/nix/topology.nix"
+  "$copy/nix/generate" > "$scratch/generated"
+  local file
+  for file in process-compose.yaml scripts/ports nginx/container.conf; do
+    grep -q "$file" "$scratch/generated" || fail "$file does not follow the topology"
+  done
+  grep -q 'server liveview3:3000' "$copy/nginx/container.conf" || fail "the load balancer does not know the third live view"
+  ok "a fourth company, a third live view and standbys are in every rendering"
+
+  # Ports of this test's own, in the order of the file.
+  local -a ports
+  mapfile -t ports < <(awk -v port=25100 '!/^#/ && NF { print $1 "=" port++ }' "$copy/scripts/ports")
+  if ! env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" up > "$scratch/up" 2>&1; then
+    tail -n 30 "$scratch/up" >&2
+    fail "the system of the changed topology does not come up"
+  fi
+  local status=0
+  env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" status > "$scratch/status" 2>&1 || status=$?
+  env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" down > /dev/null 2>&1 || true
+  local part
+  for part in consumer-amzn consumer-amzn-2 consumer-msft-2 liveview3; do
+    grep -q "$part" "$scratch/status" || { cat "$scratch/status" >&2; fail "$part is not part of the running system"; }
+  done
+  [ "$status" -eq 0 ] || { cat "$scratch/status" >&2; fail "the system of the changed topology is not healthy"; }
+  grep -q AMZN "$scratch/status" || fail "no average of the fourth company"
+  ok "make up runs it: the fourth company has an average, every part is ready"
+}
