@@ -2,7 +2,7 @@
  * The audience: every browser that watches, and what it is sent. What is sent is put into words once, whatever the
  * number of browsers; whoever cannot keep up is left out, then brought up to date at once.
  *
- * Who asks for the subprotocol `stockmarket.live.1` gets the messages that PROTOCOL.md describes. Everybody else gets
+ * Who asks for the subprotocol `stockmarket.live.1` gets the messages that README.md describes. Everybody else gets
  * only `prices`, as from the original live view.
  */
 import { WebSocket } from "ws";
