@@ -109,6 +109,7 @@ build_again() {
   cp -rL "$scratch/first" "$scratch/kept"
   mv "$local/store" "$scratch/store"
   mv "$local/var" "$scratch/var"
+  rm -rf "$local/go-cache"
   use_own_nix
   build_images "$scratch/second"
   for name in "${ours[@]}" "${originals[@]}"; do

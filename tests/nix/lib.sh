@@ -118,6 +118,7 @@ describe_host() {
     echo "  bash = \"$(command -v bash)\";"
     echo "  stdenv = \"$local/host/stdenv\";"
     echo "  compiler = \"$local/host/compiler\";"
+    echo "  goCache = \"$local/go-cache\";"
     echo "  home = \"$HOME\";"
     echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
     echo "  rustTarget = \"$(rustc -vV | sed -n 's/^host: //p')\";"

@@ -103,7 +103,7 @@ let
         }
         // env;
         configurePhase = ''
-          export GOCACHE=$TMPDIR/go-cache GOPATH=$TMPDIR/go
+          export GOCACHE=${host.goCache} GOPATH=$TMPDIR/go
           packages() {
             local package
             for package in ''${subPackages:-...}; do
