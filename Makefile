@@ -43,8 +43,8 @@ end-to-end: ## the system as a user runs it
 test-nix: ## the flake: what it builds, and that it builds the same again (needs root)
 	@tests/nix/run
 
-bench: ## how many trades a second the consumer takes
-	@bench/run
+bench: ## how fast the parts are
+	@scripts/bench
 
 fmt: ## format all code
 	@scripts/fmt

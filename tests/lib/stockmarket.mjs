@@ -83,7 +83,7 @@ export class Stockmarket {
     /** By the name of its variable. @type {Record<string, number>} */
     this.ports = ports;
     const { MAKEFLAGS, MAKELEVEL, MFLAGS, ...inherited } = process.env;
-    this.environment = { ...inherited, ...ports, ...variables, STOCKMARKET_HOME: home };
+    this.environment = { ...inherited, ...ports, ...variables, STOCKMARKET_ROOT: root, STOCKMARKET_HOME: home };
   }
 
   make(target, limitMs = 120_000) {
