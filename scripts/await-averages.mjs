@@ -55,7 +55,9 @@ async function watchPrices(signal) {
 
 function lastLines(name) {
   try {
-    return execFileSync("tail", ["-n", "15", join(process.env.STOCKMARKET_HOME, "logs", `${name}.log`)], { encoding: "utf8" });
+    return execFileSync("tail", ["-n", "15", join(process.env.STOCKMARKET_HOME, "logs", `${name}.log`)], {
+      encoding: "utf8",
+    });
   } catch {
     return "";
   }
@@ -68,7 +70,8 @@ function blame(unready, reason) {
     console.error(lastLines(name).trimEnd().replace(/^/gm, "  "));
   }
   const missing = companies.filter((company) => !arrived.has(company));
-  if (!unready.length && missing.length) console.error(`  → see make logs SERVICE=… of what these pass through: ${missing.join(", ")}`);
+  if (!unready.length && missing.length)
+    console.error(`  → see make logs SERVICE=… of what these pass through: ${missing.join(", ")}`);
 }
 
 const stopping = new AbortController();
@@ -86,7 +89,8 @@ for (;;) {
   const isLate = Date.now() - startedMs > limitMs && performance.now() > limitMs;
   const isSilent = !answered && performance.now() > 10_000;
   if (failing.length || isLate || isSilent) {
-    if (isSilent) blame([{ name: "process-compose", state: "does not answer", restarts: 0 }], "the supervisor did not start");
+    if (isSilent)
+      blame([{ name: "process-compose", state: "does not answer", restarts: 0 }], "the supervisor did not start");
     else if (failing.length) blame(failing, "a part keeps failing");
     else blame(unready ?? [], `not every average has reached the page within ${limitMs / 1000} s`);
     process.exitCode = 1;

@@ -58,7 +58,9 @@ async function until(what, attempt) {
 }
 
 const hello = (member) =>
-  withClient(connect(member, { directConnection: true, serverSelectionTimeoutMS: 500 }), (admin) => admin.command({ hello: 1 }));
+  withClient(connect(member, { directConnection: true, serverSelectionTimeoutMS: 500 }), (admin) =>
+    admin.command({ hello: 1 }),
+  );
 
 async function initiate() {
   const config = {

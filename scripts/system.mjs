@@ -31,7 +31,15 @@ function toPart({ name, status, is_ready, has_ready_probe, exit_code, restarts, 
   const isRunning = status === "Running";
   const hasToEnd = name.endsWith("-init");
   const isReady = isDone || (isRunning && !hasToEnd && (!has_ready_probe || is_ready === "Ready"));
-  const state = isDone ? "done" : isReady ? "ready" : isRunning ? (hasToEnd ? "running" : "not ready") : status.toLowerCase();
+  const state = isDone
+    ? "done"
+    : isReady
+      ? "ready"
+      : isRunning
+        ? hasToEnd
+          ? "running"
+          : "not ready"
+        : status.toLowerCase();
   return { name, state, isReady, restarts, pid, age: system_time };
 }
 

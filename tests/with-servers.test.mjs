@@ -36,7 +36,11 @@ async function processesOf(home) {
 
 async function assertNothingLeft(home) {
   assert.notEqual(home, "");
-  await eventually("folder and processes are gone", 20_000, async () => !existsSync(home) && (await processesOf(home)).length === 0);
+  await eventually(
+    "folder and processes are gone",
+    20_000,
+    async () => !existsSync(home) && (await processesOf(home)).length === 0,
+  );
 }
 
 const sayHome = "echo home $TEST_SERVERS_HOME; ";

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Stockmarket } from "../lib/stockmarket.mjs";
 
-/** @param {Record<string, string>} variables */
-async function failsToStart(variables, expected, prepare = async (_stockmarket) => {}) {
+/** @param {Record<string, string>} variables @param {(stockmarket: Stockmarket) => Promise<void>} prepare */
+async function failsToStart(variables, expected, prepare = async () => {}) {
   const stockmarket = await Stockmarket.prepare(variables);
   try {
     await prepare(stockmarket);
@@ -24,10 +24,14 @@ async function failsToStart(variables, expected, prepare = async (_stockmarket) 
 
 test("a port in use: names the port and the variable", async () => {
   const server = createServer();
-  await failsToStart({}, ({ ports }) => [new RegExp(`port ${ports.MONGO2_PORT} is in use`), /MONGO2_PORT=/], async ({ ports }) => {
-    server.listen(ports.MONGO2_PORT, "127.0.0.1");
-    await once(server, "listening");
-  });
+  await failsToStart(
+    {},
+    ({ ports }) => [new RegExp(`port ${ports.MONGO2_PORT} is in use`), /MONGO2_PORT=/],
+    async ({ ports }) => {
+      server.listen(ports.MONGO2_PORT, "127.0.0.1");
+      await once(server, "listening");
+    },
+  );
   server.close();
 });
 

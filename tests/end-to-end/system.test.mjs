@@ -133,7 +133,8 @@ describe("the system", { timeout: 1_500_000 }, () => {
   test("make status shows every part as ready and every company's average", async () => {
     const { status, output } = await stockmarket.make("status");
     assert.equal(status, 0, output);
-    for (const part of (await stockmarket.parts()).keys()) assert.match(output, new RegExp(`^${part} +(ready|done)`, "m"));
+    for (const part of (await stockmarket.parts()).keys())
+      assert.match(output, new RegExp(`^${part} +(ready|done)`, "m"));
     for (const company of companies) assert.match(output, new RegExp(`^${company} +\\d+\\.\\d+$`, "m"));
   });
 
@@ -145,7 +146,9 @@ describe("the system", { timeout: 1_500_000 }, () => {
 
   test("each company's average changes once a second on the page", async () => {
     const page = stockmarket.watchPage();
-    await eventually("the page has all companies", 10_000, () => companies.every((company) => page.newest.has(company)));
+    await eventually("the page has all companies", 10_000, () =>
+      companies.every((company) => page.newest.has(company)),
+    );
     const begin = performance.now();
     for (const company of companies) page.seen.set(company, []);
     await sleep(10_000); // the rate itself is measured: there is nothing to await
@@ -162,7 +165,10 @@ describe("the system", { timeout: 1_500_000 }, () => {
     assert.ok(averages.length >= companies.length);
     for (const { company, avgPrice, count, minPrice, maxPrice } of averages) {
       assert.equal(count, windowSize, company);
-      assert.ok(50 <= minPrice && minPrice < avgPrice && avgPrice < maxPrice && maxPrice <= 550, `${company} ${avgPrice}`);
+      assert.ok(
+        50 <= minPrice && minPrice < avgPrice && avgPrice < maxPrice && maxPrice <= 550,
+        `${company} ${avgPrice}`,
+      );
       // The mean of 1000 prices between 50 and 550 strays by 4.6 from 300: by eight times that, never.
       assert.ok(Math.abs(avgPrice - 300) < 37, `${company}: ${avgPrice} is no mean of 1000 prices between 50 and 550`);
     }
@@ -179,7 +185,11 @@ describe("the system", { timeout: 1_500_000 }, () => {
       // One after the other, in the order in which they were stored.
       const places = shown.map((avgPrice) => stored.indexOf(avgPrice));
       assert.ok(!places.includes(-1), `${company}: ${shown} were shown, not all of them are stored`);
-      assert.deepEqual(places, places.toSorted((a, b) => a - b), `${company}: shown out of order`);
+      assert.deepEqual(
+        places,
+        places.toSorted((a, b) => a - b),
+        `${company}: shown out of order`,
+      );
     }
   });
 
@@ -201,7 +211,11 @@ describe("the system", { timeout: 1_500_000 }, () => {
     });
     const consumer = new Consumer(stockmarket, queue, stockmarket.ports.CONSUMER_AAPL_HTTP_PORT + 1);
     try {
-      await eventually("five documents", 30_000, async () => (await database.stocks.countDocuments({ company: queue })) >= 5);
+      await eventually(
+        "five documents",
+        30_000,
+        async () => (await database.stocks.countDocuments({ company: queue })) >= 5,
+      );
       const documents = await documentsOf(database.stocks, queue);
       assert.equal(documents.length, 5);
       documents.forEach(({ avgPrice, count, buy, sell }, window) => {
@@ -210,12 +224,28 @@ describe("the system", { timeout: 1_500_000 }, () => {
         assertClose(avgPrice, expected[window], `window ${window}`);
         // Trades 0, 3, 6, … of all are sales, whichever window they fall into.
         const isSale = (index) => (window * windowSize + index) % 3 === 0;
-        assertClose(sell.avgPrice, exactMean(windows[window].filter((_, index) => isSale(index))), `sales of window ${window}`);
-        assertClose(buy.avgPrice, exactMean(windows[window].filter((_, index) => !isSale(index))), `buys of window ${window}`);
+        assertClose(
+          sell.avgPrice,
+          exactMean(windows[window].filter((_, index) => isSale(index))),
+          `sales of window ${window}`,
+        );
+        assertClose(
+          buy.avgPrice,
+          exactMean(windows[window].filter((_, index) => !isSale(index))),
+          `buys of window ${window}`,
+        );
       });
-      await eventually("the last average is on the page", 10_000, () => page.newest.get(queue) === documents[4].avgPrice);
+      await eventually(
+        "the last average is on the page",
+        10_000,
+        () => page.newest.get(queue) === documents[4].avgPrice,
+      );
       // A reader that knows only company and avgPrice, newest _id first.
-      const [newest] = await database.stocks.find({ company: queue }, { projection: { _id: 0, company: 1, avgPrice: 1 } }).sort({ _id: -1 }).limit(1).toArray();
+      const [newest] = await database.stocks
+        .find({ company: queue }, { projection: { _id: 0, company: 1, avgPrice: 1 } })
+        .sort({ _id: -1 })
+        .limit(1)
+        .toArray();
       assert.deepEqual(Object.keys(newest).toSorted(), ["avgPrice", "company"]);
       assertClose(newest.avgPrice, expected[4], "the newest average");
     } finally {
@@ -242,10 +272,16 @@ describe("the system", { timeout: 1_500_000 }, () => {
             return true;
           }),
         );
-        await eventually("its averages", 40_000, async () => (await database.stocks.countDocuments({ company: queue })) >= 2 * (round + 1));
+        await eventually(
+          "its averages",
+          40_000,
+          async () => (await database.stocks.countDocuments({ company: queue })) >= 2 * (round + 1),
+        );
         const documents = (await documentsOf(database.stocks, queue)).slice(2 * round);
         assert.equal(documents.length, 2);
-        documents.forEach(({ avgPrice }, window) => assertClose(avgPrice, exactMean(windows[window]), `round ${round}, window ${window}`));
+        documents.forEach(({ avgPrice }, window) =>
+          assertClose(avgPrice, exactMean(windows[window]), `round ${round}, window ${window}`),
+        );
         if (round === 0) await killPart("rabbitmq");
       }
     } finally {
@@ -289,9 +325,20 @@ describe("the system", { timeout: 1_500_000 }, () => {
   });
 
   test("no password is in any log", async () => {
-    const secrets = ["rabbitmq-admin", "rabbitmq-publisher", "rabbitmq-consumer", "mongodb-admin", "mongodb-consumer", "mongodb-liveview"];
+    const secrets = [
+      "rabbitmq-admin",
+      "rabbitmq-publisher",
+      "rabbitmq-consumer",
+      "mongodb-admin",
+      "mongodb-consumer",
+      "mongodb-liveview",
+    ];
     for (const name of secrets) {
-      const { output } = await run("grep", ["-rlF", (await stockmarket.secret(`${name}.password`)).trim(), join(stockmarket.home, "logs")]);
+      const { output } = await run("grep", [
+        "-rlF",
+        (await stockmarket.secret(`${name}.password`)).trim(),
+        join(stockmarket.home, "logs"),
+      ]);
       assert.equal(output, "", `the password of ${name} is in ${output}`);
     }
   });
