@@ -16,7 +16,7 @@ const members = readFileSync(join(root, "scripts/ports"), "utf8")
   .map((port) => `127.0.0.1:${process.env[port]}`);
 const deadline = Date.now() + 60_000;
 
-const codes = { authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };
+const codes = { unauthorized: 13, authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };
 
 const password = (user) => readFileSync(join(secrets, `mongodb-${user}.password`), "utf8").trim();
 
@@ -72,7 +72,8 @@ async function initiate() {
   await withClient(connect(members[0], { directConnection: true }), (admin) =>
     admin.command({ replSetInitiate: config }),
   ).catch((error) => {
-    if (error.code !== codes.alreadyInitialized) throw error;
+    // Unauthorized: there are users, so there was a replica set.
+    if (error.code !== codes.alreadyInitialized && error.code !== codes.unauthorized) throw error;
   });
   return true;
 }
