@@ -29,32 +29,23 @@ let
     cp ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt $out/etc/ssl/certs/ca-certificates.crt
   '';
 
-  labels =
-    {
-      title,
-      description,
-      licences ? about.licence,
-      source ? about.source,
-      revision ? about.revision,
-      version ? about.version,
-    }:
+  # The labels of the OCI specification; what is null is left out.
+  ociLabels =
+    given:
     lib.mapAttrs' (name: lib.nameValuePair "org.opencontainers.image.${name}") (
-      lib.filterAttrs (_: value: value != null) {
-        inherit
-          title
-          description
-          source
-          revision
-          version
-          ;
-        licenses = licences;
-      }
+      lib.filterAttrs (_: value: value != null) (
+        {
+          inherit (about) source revision version;
+          licenses = about.licence;
+        }
+        // given
+      )
     );
 
   image =
     {
       name,
-      about,
+      labels,
       beneath,
       program,
       entrypoint,
@@ -65,7 +56,7 @@ let
     nix2container.buildImage {
       name = "stockmarket/${name}";
       tag = "latest";
-      inherit created;
+      inherit (about) created;
       layers = map (content: nix2container.buildLayer { copyToRoot = content; }) beneath;
       copyToRoot = program;
       config = {
@@ -74,15 +65,14 @@ let
         Env = [ "PATH=/bin" ] ++ environment;
         ExposedPorts = lib.genAttrs (map (port: "${toString port}/tcp") ports) (_: { });
         WorkingDir = directory;
-        Labels = labels ({ title = name; } // about);
+        Labels = ociLabels ({ title = name; } // labels);
       };
     };
-  inherit (about) created;
 in
 {
   stock-consumer = image {
     name = "stock-consumer";
-    about.description = "Averages the trades of one queue and stores each average exactly once";
+    labels.description = "Averages the trades of one queue and stores each average exactly once";
     beneath = [
       user
       certificates
@@ -95,7 +85,7 @@ in
 
   stock-publisher = image {
     name = "stock-publisher";
-    about.description = "Publishes synthetic stock trades to RabbitMQ";
+    labels.description = "Publishes synthetic stock trades to RabbitMQ";
     beneath = [
       user
       certificates
@@ -109,7 +99,7 @@ in
   # Node brings its own certificates.
   stock-liveview = image {
     name = "stock-liveview";
-    about.description = "Serves the live average prices as a page";
+    labels.description = "Serves the live average prices as a page";
     beneath = [
       user
       nodeRuntime
@@ -131,11 +121,11 @@ in
 
   stock-publisher-original = image {
     name = "stock-publisher-original";
-    about = {
+    labels = {
       description = "The stock publisher that the assignment hands out, unchanged";
       source = "https://github.com/SwitzerChees/stock-publisher";
       revision = originals.revisions.publisher;
-      licences = null; # it names none
+      licenses = null; # it names none
       version = null;
     };
     beneath = [
@@ -148,11 +138,11 @@ in
 
   stock-liveview-original = image {
     name = "stock-liveview-original";
-    about = {
+    labels = {
       description = "The stock live view that the assignment hands out, unchanged";
       source = "https://github.com/SwitzerChees/stock-liveview";
       revision = originals.revisions.liveview;
-      licences = "MIT";
+      licenses = "MIT";
       version = null;
     };
     beneath = [

@@ -56,6 +56,21 @@ nix2container.buildImage { name = "x"; config = { User = "1"; @ }; }|Healthcheck
 nix2container.buildLayer { copyToRoot = src; @ }|contents = src;
 CALLS
   ok "the stand-ins refuse arguments that the real functions do not have"
+
+  local before after
+  copy_project "$scratch/edited"
+  before=$(recipes "$scratch/edited")
+  echo edited | tee -a "$scratch/edited"/{README.md,nix/README.md,scripts/up,nginx/site.conf} > /dev/null
+  after=$(recipes "$scratch/edited")
+  [ "$before" = "$after" ] || { diff <(echo "$before") <(echo "$after") >&2; fail "an edit of what a program is not made of builds it anew"; }
+  ok "an edit of the documentation, a script or the load balancer builds no program and no image anew"
+}
+
+# recipes FOLDER: of each program and image of the project in it, one a line.
+recipes() {
+  nix eval --json "path:$1#packages.$system" "${inputs[@]}" \
+    --apply 'all: builtins.mapAttrs (_: package: package.drvPath) (removeAttrs all [ "generated" ])' 2> /dev/null |
+    jq -r 'to_entries[] | "\(.key) \(.value)"'
 }
 
 # evaluates EXPRESSION: whether it does, with the stand-ins by the names of the inputs.

@@ -32,6 +32,7 @@ install_packages() {
   need skopeo skopeo
   need jq jq
   need patchelf patchelf
+  need python3 python3
   need shellcheck shellcheck
   need nginx nginx
   need dockerd docker.io
@@ -94,6 +95,7 @@ link_programs() {
   rm -rf "$folder"
   mkdir -p "$folder"
   for program; do
+    command -v "$program" > /dev/null || fail "this machine has no $program"
     ln -s "$(command -v "$program")" "$folder/$program"
   done
 }
@@ -107,7 +109,7 @@ describe_host() {
   link_programs "$local/host/stdenv" \
     bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
     basename dirname readlink realpath mktemp env true false test expr date sleep printf echo \
-    find xargs diff cmp sed grep awk tar gzip xz make patch file patchelf python3
+    find xargs diff cmp sed grep awk tar gzip make patchelf python3
   link_programs "$local/host/compiler" cc gcc g++ c++ ld ar as ranlib strip objcopy nm
 
   local rust program path
@@ -167,6 +169,12 @@ flake() {
   local verb=$1 attribute=$2
   shift 2
   nix "$verb" "$flake#$attribute" "${inputs[@]}" "$@"
+}
+
+# copy_project FOLDER: what git knows of this work tree, to be changed.
+copy_project() {
+  mkdir "$1"
+  (cd "$root" && git ls-files -z | xargs -0 cp --parents -t "$1")
 }
 
 prepare() {

@@ -15,8 +15,8 @@ test_topology() {
   ok "the topology evaluates on its own"
 
   local copy=$scratch/copy
-  mkdir "$copy" "$scratch/home"
-  (cd "$root" && git ls-files -z | xargs -0 cp --parents -t "$copy")
+  mkdir "$scratch/home"
+  copy_project "$copy"
   ln -s "$root/target" "$copy/target"
   mkdir "$copy/.local"
   ln -s "$root/.local/tools" "$copy/.local/tools"

@@ -27,6 +27,17 @@ let
   # Read where the source comes from: evaluating must not need its copy in the store.
   manifest = arguments: (lib.importTOML (arguments.src.origSrc + "/Cargo.toml")).package;
 
+  # What the dependencies hang on: they are not built again for an edit of our code.
+  cargoFiles =
+    src:
+    lib.fileset.toSource {
+      root = src.origSrc;
+      fileset = lib.fileset.unions [
+        (src.origSrc + "/Cargo.toml")
+        (src.origSrc + "/Cargo.lock")
+      ];
+    };
+
   # The crates of the lock file, fetched by this machine's cargo.
   vendored =
     src:
@@ -37,7 +48,8 @@ let
       buildCommand = ''
         mkdir work $out
         cd work
-        cp ${src}/Cargo.toml ${src}/Cargo.lock .
+        cp ${cargoFiles src}/Cargo.* .
+        chmod u+w Cargo.*
         mkdir src
         touch src/lib.rs
         sed -i -E '/^\[\[(test|bench|example|bin)\]\]/,/^$/d' Cargo.toml
@@ -83,8 +95,8 @@ in
       # The dependencies of programs without a line of ours.
       src = pkgs.runCommand "source" { } ''
         mkdir -p $out/src
-        cp ${arguments.src}/Cargo.lock $out/
-        sed -E '/^\[\[(test|bench|example|bin)\]\]/,/^$/d' ${arguments.src}/Cargo.toml > $out/Cargo.toml
+        cp ${cargoFiles arguments.src}/Cargo.lock $out/
+        sed -E '/^\[\[(test|bench|example|bin)\]\]/,/^$/d' ${cargoFiles arguments.src}/Cargo.toml > $out/Cargo.toml
         echo 'fn main() {}' > $out/src/main.rs
         touch $out/src/lib.rs
       '';
