@@ -1,0 +1,582 @@
+//! Configuration, read from environment variables. The fields' documentation is the reference.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use lapin::uri::AMQPUri;
+use mongodb::options::ConnectionString;
+use serde::Deserialize;
+
+use crate::trade::Rules;
+
+/// All that a consumer needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub broker: BrokerConfig,
+    pub database: DatabaseConfig,
+    pub rules: Rules,
+    /// `BATCH_SIZE`: trades in a window, 1 to 65535 (what one consumer may hold unacknowledged);
+    /// default 1000.
+    pub batch_size: u16,
+    /// `WINDOWS_IN_FLIGHT`: full windows that may wait for the database before reading pauses,
+    /// 1 to 64; default 16.
+    pub windows_in_flight: usize,
+    pub http: HttpConfig,
+}
+
+impl Config {
+    /// How many deliveries may be held unacknowledged: enough to go on reading while as many
+    /// windows as may be in flight are written, as far as AMQP can count.
+    pub fn prefetch(&self) -> u16 {
+        let windows = u16::try_from(self.windows_in_flight + 1).unwrap_or(u16::MAX);
+        self.batch_size.saturating_mul(windows)
+    }
+}
+
+/// How to reach the broker, and what to read there.
+#[derive(Clone)]
+pub struct BrokerConfig {
+    /// `RABBITMQ_URL` or `RABBITMQ_URL_FILE`: an AMQP URL, `amqps` for TLS; required.
+    pub url: AMQPUri,
+    /// `RABBITMQ_QUEUE`: the queue to read; required. Trades must be of the company of the same
+    /// name, unless `COMPANY` names another.
+    pub queue: String,
+}
+
+/// How to reach the database, and where the windows are in it.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// `MONGODB_URL` or `MONGODB_URL_FILE`: a MongoDB connection string; required.
+    pub url: String,
+    /// `MONGODB_DB`: default `stockmarket`.
+    pub database: String,
+    /// `MONGODB_COLLECTION`: default `stocks`.
+    pub collection: String,
+}
+
+/// Where health and metrics are served.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpConfig {
+    /// `HTTP_ADDRESS`: an IP address and port; default `127.0.0.1:9101`.
+    pub address: SocketAddr,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// `LOG_FORMAT`: `text` or `json`; by default text on a terminal, JSON otherwise.
+    pub format: Option<LogFormat>,
+    /// `LOG_LEVEL`: `error`, `warn`, `info`, `debug` or `trace`; default `info`.
+    pub level: tracing::Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+// Secrets stay out of logs and errors: the URLs hold passwords.
+impl fmt::Debug for BrokerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerConfig")
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseConfig")
+            .field("database", &self.database)
+            .field("collection", &self.collection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One variable that cannot be used, why, and what would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub variable: &'static str,
+    pub what: String,
+    pub example: &'static str,
+}
+
+/// Everything that is wrong with the environment, at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used:")?;
+        for Problem {
+            variable,
+            what,
+            example,
+        } in &self.0
+        {
+            write!(f, "\n  {variable} {what}; for example {variable}={example}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The variables as they stand in the environment. An empty one counts as not set, because that
+/// is what Compose and process managers make of an unset one.
+#[derive(Debug, Default, Deserialize)]
+struct Variables {
+    rabbitmq_url: Option<String>,
+    rabbitmq_url_file: Option<String>,
+    rabbitmq_queue: Option<String>,
+    company: Option<String>,
+    mongodb_url: Option<String>,
+    mongodb_url_file: Option<String>,
+    mongodb_db: Option<String>,
+    mongodb_collection: Option<String>,
+    batch_size: Option<String>,
+    windows_in_flight: Option<String>,
+    max_body_bytes: Option<String>,
+    http_address: Option<String>,
+    log_format: Option<String>,
+    log_level: Option<String>,
+}
+
+/// Reads the environment, and collects every problem on the way.
+pub struct Reader {
+    variables: Variables,
+    problems: Vec<Problem>,
+}
+
+const RABBITMQ_URL: Named = Named("RABBITMQ_URL", "amqp://user:password@rabbitmq:5672/");
+const RABBITMQ_QUEUE: Named = Named("RABBITMQ_QUEUE", "MSFT");
+const MONGODB_URL: Named = Named(
+    "MONGODB_URL",
+    "mongodb://user:password@mongo1,mongo2,mongo3/?replicaSet=rs0",
+);
+
+/// A variable's name, and a value that it could have.
+#[derive(Clone, Copy)]
+struct Named(&'static str, &'static str);
+
+impl Reader {
+    /// Reads from (name, value) pairs, such as `std::env::vars_os` gives; other names are ignored,
+    /// and so are values that are not UTF-8.
+    pub fn new<K: Into<std::ffi::OsString>, V: Into<std::ffi::OsString>>(
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let utf8 = environment
+            .into_iter()
+            .filter_map(|(k, v)| Some((k.into().into_string().ok()?, v.into().into_string().ok()?)))
+            .filter(|(_, value)| !value.is_empty());
+        Self {
+            // Every field is an optional string, so reading cannot fail.
+            variables: envy::from_iter(utf8).unwrap_or_default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// What the consumer needs.
+    ///
+    /// # Errors
+    /// Names every variable that is missing, malformed or out of range.
+    pub fn config(mut self) -> Result<Config, ConfigError> {
+        let broker = self.broker();
+        let database = self.database_config();
+        let company = self.variables.company.take();
+        let batch_size = self.number(
+            Named("BATCH_SIZE", "1000"),
+            |v| &v.batch_size,
+            1000,
+            1,
+            65535,
+        );
+        let windows_in_flight = self.number(
+            Named("WINDOWS_IN_FLIGHT", "16"),
+            |v| &v.windows_in_flight,
+            16,
+            1,
+            64,
+        );
+        let max_body_bytes = self.number(
+            Named("MAX_BODY_BYTES", "65536"),
+            |v| &v.max_body_bytes,
+            65536,
+            64,
+            16_777_216,
+        );
+        let http = self.http_config();
+        // Logs are set up by then; their problems are told with the others.
+        self.log_config();
+        match (broker, database, http) {
+            (Some(broker), Some(database), Some(http)) if self.problems.is_empty() => Ok(Config {
+                rules: Rules {
+                    company: company.unwrap_or_else(|| broker.queue.clone()),
+                    max_body_bytes: max_body_bytes as usize,
+                },
+                broker,
+                database,
+                batch_size: batch_size as u16,
+                windows_in_flight: windows_in_flight as usize,
+                http,
+            }),
+            _ => Err(ConfigError(self.problems)),
+        }
+    }
+
+    /// What an audit needs: the database alone.
+    ///
+    /// # Errors
+    /// As [`Reader::config`].
+    pub fn database(mut self) -> Result<DatabaseConfig, ConfigError> {
+        self.database_config().ok_or(ConfigError(self.problems))
+    }
+
+    /// What a health check needs: the address alone.
+    ///
+    /// # Errors
+    /// As [`Reader::config`].
+    pub fn http(mut self) -> Result<HttpConfig, ConfigError> {
+        self.http_config().ok_or(ConfigError(self.problems))
+    }
+
+    /// How to log; the default where the variables cannot be used, so that this can be logged.
+    pub fn log_config(&mut self) -> LogConfig {
+        let format = self.choice(
+            Named("LOG_FORMAT", "json"),
+            |v| &v.log_format,
+            "is neither text nor json",
+            |name| match name {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            },
+        );
+        let level = self.choice(
+            Named("LOG_LEVEL", "info"),
+            |v| &v.log_level,
+            "is none of error, warn, info, debug, trace",
+            // FromStr would take numbers too.
+            |name| {
+                name.starts_with(char::is_alphabetic)
+                    .then(|| name.parse().ok())?
+            },
+        );
+        LogConfig {
+            format,
+            level: level.unwrap_or(tracing::Level::INFO),
+        }
+    }
+
+    fn broker(&mut self) -> Option<BrokerConfig> {
+        let url = self.secret(RABBITMQ_URL, |v| (&v.rabbitmq_url, &v.rabbitmq_url_file));
+        let url = url.and_then(|url| match AMQPUri::from_str(&url) {
+            Ok(url) => Some(url),
+            // The parser's own message could hold the password.
+            Err(_) => self.problem(RABBITMQ_URL, "is not an AMQP URL"),
+        });
+        let queue = match self.variables.rabbitmq_queue.take() {
+            None => self.problem(RABBITMQ_QUEUE, "is missing"),
+            // With `.rejected` behind it, it has to fit into AMQP's 255 bytes.
+            Some(queue) if queue.len() > 246 => {
+                self.problem(RABBITMQ_QUEUE, "is longer than 246 bytes")
+            }
+            queue => queue,
+        };
+        Some(BrokerConfig {
+            url: url?,
+            queue: queue?,
+        })
+    }
+
+    fn database_config(&mut self) -> Option<DatabaseConfig> {
+        let url = self.secret(MONGODB_URL, |v| (&v.mongodb_url, &v.mongodb_url_file));
+        let url = url.and_then(|url| match ConnectionString::parse(&url) {
+            Ok(_) => Some(url),
+            Err(_) => self.problem(MONGODB_URL, "is not a MongoDB connection string"),
+        });
+        let database = self
+            .variables
+            .mongodb_db
+            .take()
+            .unwrap_or_else(|| "stockmarket".into());
+        let database = if database.len() > 63
+            || database.contains([
+                '/', '\\', '.', ' ', '"', '$', '*', '<', '>', ':', '|', '?', '\0',
+            ]) {
+            self.problem(
+                Named("MONGODB_DB", "stockmarket"),
+                "is not a database name: at most 63 bytes, none of /\\. \"$*<>:|?",
+            )
+        } else {
+            Some(database)
+        };
+        let collection = self
+            .variables
+            .mongodb_collection
+            .take()
+            .unwrap_or_else(|| "stocks".into());
+        let collection = if collection.len() > 120
+            || collection.starts_with("system.")
+            || collection.contains(['$', '\0'])
+        {
+            self.problem(
+                Named("MONGODB_COLLECTION", "stocks"),
+                "is not a collection name: at most 120 bytes, no $, not system.…",
+            )
+        } else {
+            Some(collection)
+        };
+        Some(DatabaseConfig {
+            url: url?,
+            database: database?,
+            collection: collection?,
+        })
+    }
+
+    fn http_config(&mut self) -> Option<HttpConfig> {
+        let address = self
+            .variables
+            .http_address
+            .take()
+            .unwrap_or_else(|| "127.0.0.1:9101".into());
+        match address.parse() {
+            Ok(address) => Some(HttpConfig { address }),
+            Err(_) => self.problem(
+                Named("HTTP_ADDRESS", "127.0.0.1:9101"),
+                "is not an IP address and port",
+            ),
+        }
+    }
+
+    fn problem<T>(
+        &mut self,
+        Named(variable, example): Named,
+        what: impl Into<String>,
+    ) -> Option<T> {
+        self.problems.push(Problem {
+            variable,
+            what: what.into(),
+            example,
+        });
+        None
+    }
+
+    /// A required variable that may stand in a file instead.
+    fn secret(
+        &mut self,
+        named: Named,
+        pick: impl Fn(&Variables) -> (&Option<String>, &Option<String>),
+    ) -> Option<String> {
+        let Named(name, _) = named;
+        let (value, file) = pick(&self.variables);
+        match (value.clone(), file.clone()) {
+            (Some(value), None) => Some(value),
+            (None, Some(file)) => match std::fs::read_to_string(&file) {
+                Ok(content) if content.trim().is_empty() => self.problem(
+                    named,
+                    format!("is empty in the file that {name}_FILE names, {file}"),
+                ),
+                Ok(content) => Some(content.trim().to_owned()),
+                Err(error) => self.problem(
+                    named,
+                    format!("cannot be read from {name}_FILE={file}: {error}"),
+                ),
+            },
+            (Some(_), Some(_)) => self.problem(
+                named,
+                format!("is set, and {name}_FILE too: set one of them"),
+            ),
+            (None, None) => self.problem(named, format!("is missing, and so is {name}_FILE")),
+        }
+    }
+
+    fn number(
+        &mut self,
+        named: Named,
+        pick: impl Fn(&Variables) -> &Option<String>,
+        default: u32,
+        least: u32,
+        most: u32,
+    ) -> u32 {
+        match pick(&self.variables).as_deref().map(str::parse::<u32>) {
+            None => default,
+            Some(Ok(number)) if (least..=most).contains(&number) => number,
+            Some(_) => {
+                self.problem::<()>(
+                    named,
+                    format!("is not a whole number from {least} to {most}"),
+                );
+                default
+            }
+        }
+    }
+
+    fn choice<T>(
+        &mut self,
+        named: Named,
+        pick: impl Fn(&Variables) -> &Option<String>,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        match pick(&self.variables).as_deref().map(read) {
+            Some(None) => self.problem(named, what),
+            choice => choice.flatten(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 3] = [
+        ("RABBITMQ_URL", "amqp://me:hush@localhost/"),
+        ("RABBITMQ_QUEUE", "MSFT"),
+        ("MONGODB_URL", "mongodb://me:hush@localhost/?replicaSet=rs0"),
+    ];
+
+    fn read(changes: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
+        Reader::new(
+            GOOD.into_iter()
+                .chain(changes.iter().copied())
+                .collect::<std::collections::HashMap<_, _>>(),
+        )
+        .config()
+    }
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let config = read(&[]).expect("a good configuration");
+        assert_eq!(config.broker.queue, "MSFT");
+        assert_eq!(config.rules.company, "MSFT");
+        assert_eq!(config.rules.max_body_bytes, 64 * 1024);
+        assert_eq!(config.database.database, "stockmarket");
+        assert_eq!(config.database.collection, "stocks");
+        assert_eq!(config.batch_size, 1000);
+        assert_eq!(config.windows_in_flight, 16);
+        assert_eq!(
+            config.http.address,
+            "127.0.0.1:9101".parse().expect("an address")
+        );
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        let config = read(&[
+            ("COMPANY", "Microsoft"),
+            ("MONGODB_DB", "market"),
+            ("MONGODB_COLLECTION", "averages"),
+            ("BATCH_SIZE", "65535"),
+            ("WINDOWS_IN_FLIGHT", "1"),
+            ("MAX_BODY_BYTES", "64"),
+            ("HTTP_ADDRESS", "[::]:80"),
+        ])
+        .expect("a good configuration");
+        assert_eq!(config.rules.company, "Microsoft");
+        assert_eq!(config.rules.max_body_bytes, 64);
+        assert_eq!(config.database.database, "market");
+        assert_eq!(config.database.collection, "averages");
+        assert_eq!((config.batch_size, config.windows_in_flight), (65535, 1));
+        assert_eq!(config.http.address, "[::]:80".parse().expect("an address"));
+    }
+
+    #[test]
+    fn each_problem_is_named() {
+        let long = "x".repeat(247).leak();
+        for (variable, value, what) in [
+            ("RABBITMQ_URL", "", "missing"),
+            (
+                "RABBITMQ_URL",
+                "http://me:hush@localhost",
+                "not an AMQP URL",
+            ),
+            (
+                "RABBITMQ_URL",
+                "amqp://me:hush@localhost:port/",
+                "not an AMQP URL",
+            ),
+            ("RABBITMQ_QUEUE", "", "missing"),
+            ("RABBITMQ_QUEUE", long, "longer than 246 bytes"),
+            ("MONGODB_URL", "", "missing"),
+            (
+                "MONGODB_URL",
+                "localhost",
+                "not a MongoDB connection string",
+            ),
+            (
+                "MONGODB_URL",
+                "mongodb://me:hu/sh@localhost",
+                "not a MongoDB connection string",
+            ),
+            ("MONGODB_DB", "a.b", "not a database name"),
+            ("MONGODB_COLLECTION", "a$b", "not a collection name"),
+            ("BATCH_SIZE", "0", "from 1 to 65535"),
+            ("BATCH_SIZE", "65536", "from 1 to 65535"),
+            ("BATCH_SIZE", "-1", "from 1 to 65535"),
+            ("BATCH_SIZE", "many", "from 1 to 65535"),
+            ("WINDOWS_IN_FLIGHT", "65", "from 1 to 64"),
+            ("MAX_BODY_BYTES", "1e6", "from 64 to 16777216"),
+            ("HTTP_ADDRESS", "localhost", "not an IP address and port"),
+            ("LOG_FORMAT", "xml", "neither text nor json"),
+            ("LOG_LEVEL", "3", "none of error, warn"),
+        ] {
+            let ConfigError(problems) = read(&[(variable, value)]).expect_err(variable);
+            assert_eq!(problems.len(), 1, "{variable}={value}: {problems:?}");
+            assert_eq!(problems[0].variable, variable);
+            assert!(problems[0].what.contains(what), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_and_no_secret_is() {
+        let error = read(&[
+            ("RABBITMQ_URL", "amqp:me:hush@localhost"),
+            ("MONGODB_URL", "me:hush@localhost"),
+            ("BATCH_SIZE", "x"),
+            ("HTTP_ADDRESS", "y"),
+        ])
+        .expect_err("four problems");
+        let told = error.to_string();
+        for variable in ["RABBITMQ_URL", "MONGODB_URL", "BATCH_SIZE", "HTTP_ADDRESS"] {
+            assert!(told.contains(&format!("\n  {variable} ")), "{told}");
+            assert!(told.contains(&format!("for example {variable}=")), "{told}");
+        }
+        assert!(!told.contains("hush"), "{told}");
+        assert!(!format!("{:?}", read(&[])).contains("hush"));
+    }
+
+    #[test]
+    fn secrets_can_stand_in_files() {
+        let file = std::env::temp_dir().join(format!("stock-consumer-{}.url", std::process::id()));
+        let path = file.to_str().expect("UTF-8").to_owned().leak();
+        std::fs::write(&file, "amqp://me:hush@filed/\n").expect("written");
+        let config = read(&[("RABBITMQ_URL", ""), ("RABBITMQ_URL_FILE", path)])
+            .expect("a good configuration");
+        assert_eq!(config.broker.url.authority.host, "filed");
+
+        let both = read(&[("RABBITMQ_URL_FILE", path)])
+            .expect_err("set twice")
+            .to_string();
+        assert!(both.contains("RABBITMQ_URL_FILE too"), "{both}");
+        std::fs::write(&file, "\n").expect("written");
+        let empty = read(&[("RABBITMQ_URL", ""), ("RABBITMQ_URL_FILE", path)])
+            .expect_err("empty")
+            .to_string();
+        assert!(empty.contains("is empty in the file"), "{empty}");
+        std::fs::remove_file(&file).expect("removed");
+        let gone = read(&[("RABBITMQ_URL", ""), ("RABBITMQ_URL_FILE", path)])
+            .expect_err("gone")
+            .to_string();
+        assert!(gone.contains("cannot be read"), "{gone}");
+    }
+
+    #[test]
+    fn an_audit_needs_the_database_only_and_a_health_check_nothing() {
+        let url = [("MONGODB_URL", "mongodb://localhost")];
+        assert!(Reader::new(url).database().is_ok());
+        assert!(Reader::new([("A", "b")]).http().is_ok());
+    }
+}

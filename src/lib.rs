@@ -1,0 +1,71 @@
+//! stock-consumer: averages the trades of one RabbitMQ queue in windows, and stores the averages in
+//! MongoDB, each trade exactly once.
+//!
+//! The way of a trade through the modules:
+//!
+//! 1. [`config`] says which queue, and where.
+//! 2. [`broker`] takes deliveries from the queue, in groups.
+//! 3. [`trade`] reads a delivery's body, or says which rule it breaks; what is no trade goes to the
+//!    queue of rejected messages.
+//! 4. [`ledger`] tells whether the trade has been counted before.
+//! 5. [`window`] collects trades, and averages each full window.
+//! 6. [`store`] writes windows to the database, in order.
+//! 7. [`consumer`] drives all this, and acknowledges a window's trades once it is stored.
+//!
+//! Beside them, [`telemetry`] and [`http`] show what happens, and [`audit`] proves from the
+//! database that it happened exactly once. [`trade`], [`ledger`] and [`window`] know neither broker
+//! nor database.
+
+pub mod audit;
+mod backoff;
+pub mod broker;
+pub mod config;
+pub mod consumer;
+pub mod http;
+pub mod ledger;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod trade;
+pub mod window;
+
+use std::io;
+
+use config::Config;
+use shutdown::Shutdown;
+use store::{Store, StoreError};
+use telemetry::Telemetry;
+
+/// Why a consumer cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("HTTP_ADDRESS {address} cannot be listened on: {error}")]
+    Listen {
+        address: std::net::SocketAddr,
+        error: io::Error,
+    },
+    #[error("MONGODB_URL cannot be used: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Runs a consumer until shutdown is requested: the whole program but for its command line.
+///
+/// # Errors
+/// Only at the start. Whatever broker and database do later is waited out.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
+    let address = config.http.address;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen { address, error })?;
+    let telemetry = Telemetry::new(&config.broker.queue);
+    let store = Store::new(&config.database).await?;
+    tracing::info!(queue = config.broker.queue, batch_size = config.batch_size, %address, "started");
+    tokio::select! {
+        () = consumer::consume(&config, &store, &telemetry, &shutdown) => {}
+        outcome = http::serve(listener, telemetry.clone()) => {
+            // It serves until it is dropped.
+            outcome.map_err(|error| StartError::Listen { address, error })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! What an operator sees: logs, metrics and readiness.
+
+use std::io::IsTerminal;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing::{info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Sends logs to standard error. Call it once, before anything is logged.
+pub fn init_logs(config: LogConfig) {
+    // The libraries' own logs would tell each loss of a connection several times.
+    let filter = Targets::new().with_target("stock_consumer", config.level);
+    let text = std::io::stderr().is_terminal();
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match config.format.unwrap_or(if text {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    }) {
+        LogFormat::Text => registry
+            .with(layer.with_ansi(text).with_target(false))
+            .init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).init(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// A server that a consumer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Server {
+    #[allow(non_camel_case_types, reason = "the label's value, as it is printed")]
+    rabbitmq,
+    #[allow(non_camel_case_types, reason = "the label's value, as it is printed")]
+    mongodb,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::rabbitmq => "RabbitMQ",
+            Self::mongodb => "MongoDB",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabel {
+    server: Server,
+}
+
+/// The consumer's metrics, and what it is waiting for. Cheap to clone: all clones are one.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    trades_read: Counter,
+    trades_rejected: Family<ReasonLabel, Counter>,
+    trades_skipped: Counter,
+    windows_stored: Counter,
+    store_seconds: Histogram,
+    windows_in_flight: Gauge,
+    reconnects: Family<ServerLabel, Counter>,
+    since_last_window: Gauge<f64, AtomicU64>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    started: Instant,
+    last_window: Option<Instant>,
+    broker: Link,
+    database: Link,
+}
+
+/// How the consumer stands with one server.
+#[derive(Debug)]
+struct Link {
+    phase: Phase,
+    was_ready: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting(String),
+    /// Another consumer holds the queue: nothing is missing.
+    StandingBy,
+    Ready,
+}
+
+impl Link {
+    fn new() -> Self {
+        Self {
+            phase: Phase::Waiting("not connected yet".into()),
+            was_ready: false,
+        }
+    }
+}
+
+impl Telemetry {
+    /// Metrics of the consumer of one queue; not ready until both servers are.
+    pub fn new(queue: &str) -> Self {
+        let mut root = Registry::default();
+        let registry = root
+            .sub_registry_with_prefix("stock_consumer")
+            .sub_registry_with_label(("queue".into(), queue.to_owned().into()));
+        let inner = Inner {
+            trades_read: Counter::default(),
+            trades_rejected: Family::default(),
+            trades_skipped: Counter::default(),
+            windows_stored: Counter::default(),
+            // From a local replica set's milliseconds up to the time-out of a write.
+            store_seconds: Histogram::new([
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ]),
+            windows_in_flight: Gauge::default(),
+            reconnects: Family::default(),
+            since_last_window: Gauge::default(),
+            registry: Registry::default(),
+            state: Mutex::new(State {
+                started: Instant::now(),
+                last_window: None,
+                broker: Link::new(),
+                database: Link::new(),
+            }),
+        };
+        registry.register(
+            "trades_read",
+            "Deliveries read from the queue",
+            inner.trades_read.clone(),
+        );
+        registry.register(
+            "trades_rejected",
+            "Deliveries moved to the queue of rejected messages, by the rule that they break",
+            inner.trades_rejected.clone(),
+        );
+        registry.register(
+            "trades_skipped",
+            "Trades that a window held already",
+            inner.trades_skipped.clone(),
+        );
+        registry.register(
+            "windows_stored",
+            "Windows stored with a majority, journaled write",
+            inner.windows_stored.clone(),
+        );
+        registry.register_with_unit(
+            "store",
+            "Time from handing windows to the database to their majority, journaled write",
+            Unit::Seconds,
+            inner.store_seconds.clone(),
+        );
+        registry.register(
+            "windows_in_flight",
+            "Full windows that are not stored yet",
+            inner.windows_in_flight.clone(),
+        );
+        registry.register(
+            "reconnects",
+            "Connections that were lost and made again, by server",
+            inner.reconnects.clone(),
+        );
+        registry.register_with_unit(
+            "since_last_window",
+            "Time since a window was stored, or since the start",
+            Unit::Seconds,
+            inner.since_last_window.clone(),
+        );
+        Self(Arc::new(Inner {
+            registry: root,
+            ..inner
+        }))
+    }
+
+    pub fn trades_read(&self, count: usize) {
+        self.0.trades_read.inc_by(count as u64);
+    }
+
+    pub fn trade_rejected(&self, reason: &'static str) {
+        self.0
+            .trades_rejected
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    pub fn trades_skipped(&self, count: usize) {
+        self.0.trades_skipped.inc_by(count as u64);
+    }
+
+    pub fn window_stored(&self, write_began: Instant) {
+        self.0.windows_stored.inc();
+        self.0
+            .store_seconds
+            .observe(write_began.elapsed().as_secs_f64());
+        self.state().last_window = Some(Instant::now());
+    }
+
+    pub fn windows_in_flight(&self, count: usize) {
+        self.0.windows_in_flight.set(count as i64);
+    }
+
+    /// Notes, and logs where it is news, what a server keeps the consumer waiting for.
+    pub fn waiting(&self, server: Server, reason: impl Into<String>) {
+        let phase = Phase::Waiting(reason.into());
+        if let Some(Phase::Waiting(reason)) = self.enter(server, phase) {
+            warn!(server = server.name(), reason, "waiting");
+        }
+    }
+
+    /// Notes, and logs where it is news, that another consumer holds the queue.
+    pub fn standing_by(&self) {
+        if self.enter(Server::rabbitmq, Phase::StandingBy).is_some() {
+            info!("standing by: another consumer holds the queue");
+        }
+    }
+
+    /// Notes, and logs where it is news, that a server gives all that the consumer needs.
+    pub fn ready(&self, server: Server) {
+        if self.enter(server, Phase::Ready).is_some() {
+            info!(server = server.name(), "ready");
+        }
+    }
+
+    /// Changes the phase; returns it if it is another one than before.
+    fn enter(&self, server: Server, phase: Phase) -> Option<Phase> {
+        let mut state = self.state();
+        let link = match server {
+            Server::rabbitmq => &mut state.broker,
+            Server::mongodb => &mut state.database,
+        };
+        if link.phase == phase {
+            return None;
+        }
+        if phase == Phase::Ready && std::mem::replace(&mut link.was_ready, true) {
+            self.0
+                .reconnects
+                .get_or_create(&ServerLabel { server })
+                .inc();
+        }
+        link.phase = phase.clone();
+        Some(phase)
+    }
+
+    /// What the consumer is waiting for; empty when it is ready.
+    pub fn not_ready(&self) -> Vec<String> {
+        let state = self.state();
+        [
+            (Server::rabbitmq, &state.broker),
+            (Server::mongodb, &state.database),
+        ]
+        .into_iter()
+        .filter_map(|(server, link)| match &link.phase {
+            Phase::Waiting(reason) => Some(format!("{}: {reason}", server.name())),
+            Phase::StandingBy | Phase::Ready => None,
+        })
+        .collect()
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn metrics(&self) -> String {
+        let since = {
+            let state = self.state();
+            state.last_window.unwrap_or(state.started).elapsed()
+        };
+        self.0.since_last_window.set(since.as_secs_f64());
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_documented_names() {
+        let telemetry = Telemetry::new("MSFT");
+        telemetry.trades_read(3);
+        telemetry.trade_rejected("not-json");
+        telemetry.trades_skipped(2);
+        telemetry.window_stored(Instant::now());
+        telemetry.windows_in_flight(4);
+        telemetry.ready(Server::rabbitmq);
+        telemetry.waiting(Server::rabbitmq, "gone");
+        telemetry.ready(Server::rabbitmq);
+        let text = telemetry.metrics();
+        for line in [
+            r#"stock_consumer_trades_read_total{queue="MSFT"} 3"#,
+            r#"stock_consumer_trades_rejected_total{queue="MSFT",reason="not-json"} 1"#,
+            r#"stock_consumer_trades_skipped_total{queue="MSFT"} 2"#,
+            r#"stock_consumer_windows_stored_total{queue="MSFT"} 1"#,
+            r#"stock_consumer_store_seconds_count{queue="MSFT"} 1"#,
+            r#"stock_consumer_windows_in_flight{queue="MSFT"} 4"#,
+            r#"stock_consumer_reconnects_total{queue="MSFT",server="rabbitmq"} 1"#,
+            r#"stock_consumer_since_last_window_seconds{queue="MSFT"} "#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn readiness_tells_what_is_missing() {
+        let telemetry = Telemetry::new("MSFT");
+        assert_eq!(telemetry.not_ready().len(), 2);
+        telemetry.ready(Server::mongodb);
+        telemetry.waiting(Server::rabbitmq, "no queue");
+        assert_eq!(telemetry.not_ready(), ["RabbitMQ: no queue"]);
+        telemetry.standing_by();
+        assert!(telemetry.not_ready().is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! The program as an operator meets it: its commands, its end, its configuration.
+
+use std::time::{Duration, Instant};
+
+use crate::market::{Kind, Market, eventually, program};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test]
+async fn it_tells_its_usage_and_version() {
+    let none: [(&str, String); 0] = [];
+    let help = program(&["--help"], none.clone()).await;
+    assert!(help.status.success());
+    for word in [
+        "audit",
+        "healthcheck",
+        "RABBITMQ_URL",
+        "MONGODB_URL",
+        "BATCH_SIZE",
+        "HTTP_ADDRESS",
+    ] {
+        assert!(text(&help.stdout).contains(word), "{word}");
+    }
+    let version = program(&["--version"], none.clone()).await;
+    assert_eq!(
+        text(&version.stdout),
+        format!("stock-consumer {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let unknown = program(&["consume"], none).await;
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(text(&unknown.stderr).contains("unknown command: consume"));
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_told_whole_with_exit_code_78() {
+    let environment = [
+        ("RABBITMQ_URL", "amqp:user:secret-word@host"),
+        ("MONGODB_URL", "user:secret-word@host"),
+        ("BATCH_SIZE", "0"),
+        ("WINDOWS_IN_FLIGHT", "many"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("HTTP_ADDRESS", "here"),
+        ("LOG_FORMAT", "xml"),
+        ("RUST_BACKTRACE", "full"),
+    ];
+    let outcome = program(
+        &[],
+        environment.map(|(name, value)| (name, value.to_owned())),
+    )
+    .await;
+    assert_eq!(outcome.status.code(), Some(78));
+    let told = text(&outcome.stderr);
+    for (variable, _) in &environment[..7] {
+        assert!(
+            told.contains(&format!("for example {variable}=")),
+            "{variable}:\n{told}"
+        );
+    }
+    assert!(told.contains("RABBITMQ_QUEUE is missing"), "{told}");
+    assert!(
+        !told.contains("secret-word")
+            && !told.contains("panicked")
+            && !told.contains("stack backtrace"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_taken_http_address_is_told() {
+    let market = Market::open("address").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let (status, log) = market
+        .consumer_with(&[("HTTP_ADDRESS", &address)])
+        .await
+        .ended()
+        .await;
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        log.contains(&format!("HTTP_ADDRESS {address} cannot be listened on")),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_health_check_tells_whether_it_is_ready() {
+    let nobody = program(
+        &["healthcheck"],
+        [("HTTP_ADDRESS", "127.0.0.1:1".to_owned())],
+    )
+    .await;
+    assert_eq!(nobody.status.code(), Some(1));
+    let market = Market::open("health").await;
+    let consumer = market.consumer().await;
+    eventually("it serves", async || consumer.is_serving().await).await;
+    assert!(consumer.http("/healthz").await.starts_with("HTTP/1.0 200"));
+    assert!(!consumer.is_ready().await, "no queue yet");
+    market.declare(Kind::QuorumSingleActive).await;
+    consumer.ready().await;
+    assert!(consumer.http("/readyz").await.starts_with("HTTP/1.0 200"));
+    assert!(
+        consumer
+            .http("/metrics")
+            .await
+            .contains("stock_consumer_trades_read_total")
+    );
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn it_ends_in_time_even_when_the_database_does_not_answer() {
+    let market = Market::open("deaf").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    market.publish(Some("run"), 0..1500).await;
+    // Takes connections, and never says a word.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "mongodb://{}/?directConnection=true",
+        deaf.local_addr().expect("bound")
+    );
+    let consumer = market.consumer_with(&[("MONGODB_URL", &url)]).await;
+    eventually("it waits", async || {
+        consumer.is_serving().await && consumer.http("/readyz").await.contains("MongoDB")
+    })
+    .await;
+    consumer.stop().await;
+    assert_eq!(market.waiting().await, 1500);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let market = Market::alone("impatient").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let consumer = market.ready_consumer().await;
+    // A write that cannot end holds the shutdown up.
+    let primary = crate::market::servers(&["primary"]).await;
+    let others: Vec<_> = ["mongo1", "mongo2", "mongo3"]
+        .into_iter()
+        .filter(|name| *name != primary)
+        .collect();
+    for name in &others {
+        crate::market::servers(&["stop", name]).await;
+    }
+    market.publish(Some("run"), 0..1000).await;
+    eventually("a write is under way", async || {
+        consumer.metric("windows_in_flight").await == 1.0
+    })
+    .await;
+    consumer.signal("-INT");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    consumer.signal("-INT");
+    let (status, _) = consumer.ended().await;
+    assert!(!status.success());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    for name in &others {
+        crate::market::servers(&["start", name]).await;
+    }
+}

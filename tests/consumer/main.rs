@@ -1,0 +1,7 @@
+//! The consumer against a real broker and a real replica set, which `tests/with-servers` starts.
+
+mod averages;
+mod command_line;
+mod faults;
+mod market;
+mod rejected;

@@ -1,0 +1,546 @@
+//! What the tests share: a queue and a database of their own on real servers, known trades, and
+//! the real program.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
+use lapin::message::BasicGetMessage;
+use lapin::options::*;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use mongodb::Collection;
+use stock_consumer::store::WindowDocument;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Far longer than anything here takes: a test that waits for this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A test that stops servers has them alone; all others share them.
+static SERVERS: LazyLock<RwLock<()>> = LazyLock::new(|| RwLock::new(()));
+
+pub enum Claim {
+    Shared(#[allow(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
+    Alone(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
+}
+
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: these tests need real servers; run `make test`, or `tests/with-servers cargo test`")
+    })
+}
+
+/// How a queue is declared by its publisher.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// As the original publisher does it: not durable, no arguments.
+    Transient,
+    Classic,
+    ClassicSingleActive,
+    Quorum,
+    /// As our publisher does it.
+    QuorumSingleActive,
+}
+
+impl Kind {
+    fn declaration(self) -> (QueueDeclareOptions, FieldTable) {
+        let mut arguments = FieldTable::default();
+        if matches!(self, Self::Quorum | Self::QuorumSingleActive) {
+            arguments.insert(
+                "x-queue-type".into(),
+                AMQPValue::LongString("quorum".into()),
+            );
+        }
+        if matches!(self, Self::ClassicSingleActive | Self::QuorumSingleActive) {
+            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        }
+        let durable = !matches!(self, Self::Transient);
+        (
+            QueueDeclareOptions {
+                durable,
+                ..Default::default()
+            },
+            arguments,
+        )
+    }
+}
+
+/// A queue of its own on the broker, and a database of its own for its windows.
+pub struct Market {
+    pub queue: String,
+    pub database: String,
+    broker: Connection,
+    pub channel: Channel,
+    windows: Collection<WindowDocument>,
+    _claim: Claim,
+}
+
+impl Market {
+    pub async fn open(name: &str) -> Self {
+        let claim = Claim::Shared(SERVERS.read().await);
+        Self::with(name, claim).await
+    }
+
+    /// A market on servers that nobody else uses meanwhile.
+    pub async fn alone(name: &str) -> Self {
+        let claim = Claim::Alone(SERVERS.write().await);
+        Self::with(name, claim).await
+    }
+
+    async fn with(name: &str, claim: Claim) -> Self {
+        let name = format!("{name}-{}", std::process::id());
+        let client = mongodb::Client::with_uri_str(variable("TEST_MONGODB_URL"))
+            .await
+            .expect("a MongoDB URL");
+        let (broker, channel) = connect().await;
+        Self {
+            windows: client.database(&name).collection("stocks"),
+            database: name.clone(),
+            queue: name,
+            broker,
+            channel,
+            _claim: claim,
+        }
+    }
+
+    /// Connects again after the broker was restarted.
+    pub async fn reconnect(&mut self) {
+        (self.broker, self.channel) = connect().await;
+    }
+
+    pub async fn declare(&self, kind: Kind) {
+        let (options, arguments) = kind.declaration();
+        self.channel
+            .queue_declare(self.queue.as_str().into(), options, arguments)
+            .await
+            .expect("declared");
+    }
+
+    pub async fn delete_queue(&self) {
+        self.channel
+            .queue_delete(self.queue.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .expect("deleted");
+    }
+
+    /// Publishes the trades with these numbers, as our publisher does if there is an epoch.
+    pub async fn publish(&self, epoch: Option<&str>, numbers: std::ops::Range<u64>) {
+        let mut last = None;
+        for number in numbers {
+            let properties = match epoch {
+                None => BasicProperties::default(),
+                Some(epoch) => BasicProperties::default()
+                    .with_message_id(format!("{epoch}:{number}").into())
+                    .with_timestamp(1_700_000_000 + number)
+                    .with_delivery_mode(2),
+            };
+            let trade = trade(number);
+            let side = if trade.buy { "buy" } else { "sell" };
+            let body = format!(
+                r#"{{"company":"{}","eventType":"{side}","price":{}}}"#,
+                self.queue, trade.price
+            );
+            last = Some(self.send(body.as_bytes(), properties).await);
+        }
+        if let Some(confirm) = last {
+            // Confirms come in order on one queue.
+            confirm.await.expect("confirmed");
+        }
+    }
+
+    pub async fn send(&self, body: &[u8], properties: BasicProperties) -> lapin::PublisherConfirm {
+        self.channel
+            .basic_publish(
+                "".into(),
+                self.queue.as_str().into(),
+                BasicPublishOptions::default(),
+                body,
+                properties,
+            )
+            .await
+            .expect("published")
+    }
+
+    /// How many messages wait in the queue; those that a consumer holds are not among them.
+    pub async fn waiting(&self) -> u32 {
+        self.waiting_in(&self.queue).await
+    }
+
+    pub async fn waiting_in(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let channel = self.broker.create_channel().await.expect("a channel");
+        let queue = channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+            .expect("the queue");
+        let count = queue.message_count();
+        channel.close(200, "".into()).await.expect("closed");
+        count
+    }
+
+    pub async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
+        self.channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .expect("the queue")
+    }
+
+    /// The stored windows in their order, as soon as there are so many.
+    pub async fn windows(&self, count: usize) -> Vec<WindowDocument> {
+        let mut found = Vec::new();
+        eventually(&format!("{count} windows of {}", self.queue), async || {
+            let all = self.windows.find(doc! {}).sort(doc! { "window": 1 }).await;
+            found = match all {
+                Ok(cursor) => cursor.try_collect().await.unwrap_or_default(),
+                Err(_) => Vec::new(),
+            };
+            found.len() >= count
+        })
+        .await;
+        assert_eq!(found.len(), count, "more windows than trades for them");
+        found
+    }
+
+    /// Waits until there are so many windows, or more.
+    pub async fn windows_at_least(&self, count: usize) {
+        eventually(
+            &format!("{count} windows of {} or more", self.queue),
+            async || {
+                self.windows
+                    .count_documents(doc! {})
+                    .await
+                    .is_ok_and(|found| found as usize >= count)
+            },
+        )
+        .await;
+    }
+
+    pub async fn window_count(&self) -> usize {
+        self.windows
+            .count_documents(doc! {})
+            .await
+            .expect("the database") as usize
+    }
+
+    pub fn documents(&self) -> Collection<Document> {
+        self.windows.clone_with_type()
+    }
+
+    /// A consumer of this market.
+    pub async fn consumer(&self) -> Consumer {
+        self.consumer_with(&[]).await
+    }
+
+    /// A consumer of this market with other variables.
+    pub async fn consumer_with(&self, changes: &[(&str, &str)]) -> Consumer {
+        let mut environment: HashMap<&str, String> = HashMap::from([
+            ("RABBITMQ_URL", variable("TEST_RABBITMQ_URL")),
+            ("RABBITMQ_QUEUE", self.queue.clone()),
+            ("MONGODB_URL", variable("TEST_MONGODB_URL")),
+            ("MONGODB_DB", self.database.clone()),
+            ("LOG_LEVEL", "debug".into()),
+        ]);
+        environment.extend(
+            changes
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        Consumer::start(environment)
+    }
+
+    /// Starts a consumer, and waits until it is ready.
+    pub async fn ready_consumer(&self) -> Consumer {
+        let consumer = self.consumer().await;
+        consumer.ready().await;
+        consumer
+    }
+
+    /// What `stock-consumer audit` prints of this market; fails the test if it finds anything.
+    pub async fn audit(&self) -> String {
+        let environment = [
+            ("MONGODB_URL", variable("TEST_MONGODB_URL")),
+            ("MONGODB_DB", self.database.clone()),
+        ];
+        let output = program(&["audit"], environment).await;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "the audit of {} failed:\n{told}\n{}",
+            self.queue,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        told
+    }
+
+    /// Waits until all trades but an incomplete window's are stored, stops the consumer, and
+    /// checks that the windows are whole, every trade is in exactly one, and the rest is in the
+    /// queue again.
+    pub async fn account(&self, consumer: Consumer, trades: u64) -> Vec<WindowDocument> {
+        let windows = self.windows(trades as usize / 1000).await;
+        consumer.stop().await;
+        self.audit().await;
+        for window in &windows {
+            assert_eq!(window.count, 1000, "{window:?}");
+        }
+        let rest = (trades % 1000) as u32;
+        eventually("the rest is back in the queue", async || {
+            self.waiting().await == rest
+        })
+        .await;
+        self.windows(trades as usize / 1000).await
+    }
+}
+
+async fn connect() -> (Connection, Channel) {
+    let url = variable("TEST_RABBITMQ_URL");
+    let broker = Connection::connect(&url, ConnectionProperties::default())
+        .await
+        .expect("the broker");
+    let channel = broker.create_channel().await.expect("a channel");
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .expect("confirms");
+    (broker, channel)
+}
+
+/// A trade of known price, by its number.
+pub struct KnownTrade {
+    pub buy: bool,
+    pub price: f64,
+}
+
+pub fn trade(number: u64) -> KnownTrade {
+    KnownTrade {
+        buy: number % 3 != 0,
+        // Quarters are exact in binary: so are their sums.
+        price: 50.0 + (number * 7919 % 2000) as f64 / 4.0,
+    }
+}
+
+/// Checks a window against the known trades that it holds, by their numbers.
+pub fn assert_average(window: &WindowDocument, numbers: std::ops::Range<u64>) {
+    let mean = |numbers: &[u64]| {
+        numbers.iter().map(|&n| trade(n).price).sum::<f64>() / numbers.len() as f64
+    };
+    let close = |a: f64, b: f64| (a - b).abs() <= b * 1e-9;
+    let all: Vec<u64> = numbers.collect();
+    let (buy, sell): (Vec<u64>, Vec<u64>) = all.iter().partition(|&&n| trade(n).buy);
+    assert_eq!(window.count as usize, all.len());
+    assert!(
+        close(window.avg_price, mean(&all)),
+        "{} is not {}",
+        window.avg_price,
+        mean(&all)
+    );
+    assert_eq!(
+        (window.buy.count as usize, window.sell.count as usize),
+        (buy.len(), sell.len())
+    );
+    assert!(close(window.buy.avg_price.expect("buys"), mean(&buy)));
+    assert!(close(window.sell.avg_price.expect("sells"), mean(&sell)));
+    let prices = || all.iter().map(|&n| trade(n).price);
+    assert_eq!(window.min_price, prices().fold(f64::MAX, f64::min));
+    assert_eq!(window.max_price, prices().fold(0.0, f64::max));
+}
+
+/// The real program, consuming.
+pub struct Consumer {
+    process: Child,
+    address: String,
+}
+
+impl Consumer {
+    fn start(mut environment: HashMap<&str, String>) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a free port")
+            .port();
+        let address = environment
+            .entry("HTTP_ADDRESS")
+            .or_insert(format!("127.0.0.1:{port}"))
+            .clone();
+        let process = Command::new(env!("CARGO_BIN_EXE_stock-consumer"))
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program");
+        Self { process, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill")
+            .args([signal, &self.id().to_string()])
+            .status()
+            .expect("kill");
+        assert!(sent.success());
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        program(&["healthcheck"], [("HTTP_ADDRESS", self.address.clone())])
+            .await
+            .status
+            .success()
+    }
+
+    pub async fn ready(&self) {
+        eventually("the consumer is ready", async || self.is_ready().await).await;
+    }
+
+    /// The local port of its connection to the broker.
+    pub async fn broker_port(&self) -> u16 {
+        let url = variable("TEST_RABBITMQ_URL");
+        let port: u16 = url
+            .rsplit_once(':')
+            .and_then(|(_, rest)| rest.split('/').next()?.parse().ok())
+            .expect("a port in the broker's URL");
+        let id = self.id();
+        let inodes: Vec<String> = std::fs::read_dir(format!("/proc/{id}/fd"))
+            .expect("its files")
+            .filter_map(|fd| {
+                Some(
+                    std::fs::read_link(fd.ok()?.path())
+                        .ok()?
+                        .to_string_lossy()
+                        .into_owned(),
+                )
+            })
+            .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            .collect();
+        let remote = format!(":{port:04X}");
+        let table = std::fs::read_to_string(format!("/proc/{id}/net/tcp")).expect("its sockets");
+        let local = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .find_map(|fields| {
+                let ours = fields
+                    .get(9)
+                    .is_some_and(|inode| inodes.iter().any(|i| i == inode));
+                (ours && fields[2].ends_with(&remote))
+                    .then(|| fields[1].rsplit(':').next().map(str::to_owned))?
+            });
+        u16::from_str_radix(&local.expect("a connection to the broker"), 16).expect("a port")
+    }
+
+    /// Whether it answers at all.
+    pub async fn is_serving(&self) -> bool {
+        tokio::net::TcpStream::connect(&self.address).await.is_ok()
+    }
+
+    /// What it answers to a request, status line and all.
+    pub async fn http(&self, path: &str) -> String {
+        use tokio::io::AsyncWriteExt;
+        let mut stream = tokio::net::TcpStream::connect(&self.address)
+            .await
+            .expect("connected");
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .await
+            .expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        answer
+    }
+
+    /// The value of a metric, 0 if it is not there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.http("/metrics").await;
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(&format!("stock_consumer_{name}")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
+    }
+
+    pub async fn kill(mut self) {
+        self.process.kill().await.expect("killed");
+    }
+
+    /// Ends it as an operator does, and checks that it ends well and in time. Returns its log.
+    pub async fn stop(self) -> String {
+        self.signal("-TERM");
+        let began = Instant::now();
+        let (status, log) = self.ended().await;
+        assert!(status.success(), "{status}\n{log}");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?}\n{log}",
+            began.elapsed()
+        );
+        log
+    }
+
+    pub async fn ended(mut self) -> (std::process::ExitStatus, String) {
+        let mut log = String::new();
+        let mut stderr = self.process.stderr.take().expect("piped");
+        let end = async {
+            stderr.read_to_string(&mut log).await.expect("UTF-8");
+            self.process.wait().await.expect("ended")
+        };
+        let status = tokio::time::timeout(PATIENCE, end).await.expect("it ends");
+        (status, log)
+    }
+}
+
+/// Runs the program to its end.
+pub async fn program<K: AsRef<std::ffi::OsStr>>(
+    arguments: &[&str],
+    environment: impl IntoIterator<Item = (K, String)>,
+) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stock-consumer"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .expect("it ends")
+        .expect("the program")
+}
+
+/// The script that stops and starts the servers.
+pub async fn servers(arguments: &[&str]) -> String {
+    let output = Command::new(variable("TEST_SERVERS"))
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output();
+    let output = tokio::time::timeout(PATIENCE, output)
+        .await
+        .expect("it ends")
+        .expect("the control script");
+    assert!(output.status.success(), "{arguments:?}: {}", output.status);
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .trim()
+        .to_owned()
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
