@@ -198,7 +198,7 @@ export function bigChart(place, colourName, { onCursor, onZoom }) {
     {
       width: place.clientWidth || 600,
       height: place.clientHeight || 360,
-      padding: [12, 12, 0, 0],
+      padding: [12, 26, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -215,7 +215,7 @@ export function bigChart(place, colourName, { onCursor, onZoom }) {
       axes: [
         {
           ...axis,
-          space: 90,
+          space: 76,
           size: 30,
           gap: 8,
           values: (_, splits, __, ___, step) => splits.map((at) => tick(at, step)),

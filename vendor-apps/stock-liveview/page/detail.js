@@ -85,7 +85,11 @@ export class Detail {
         find(element, ".reset").hidden = !isZoomed;
       },
     });
-    if (this.#range === LIVE) this.#draw(points);
+    if (element.classList.contains("unknown")) {
+      element.classList.remove("unknown");
+      this.#note("");
+    }
+    if (this.#range === LIVE) this.#draw(newestPart(points, find(element, ".plot").clientWidth));
     else if (this.#history && newest.time > this.#lastTime) {
       this.#history = extended(this.#history, points, this.#lastTime, this.#rangeMs());
       this.#draw(this.#history);
@@ -103,6 +107,7 @@ export class Detail {
 
   /** Nothing is known of this company. @param {string} why */
   showNothing(why) {
+    this.#element.classList.add("unknown");
     setText(byId("detail-note"), why);
   }
 
@@ -234,6 +239,17 @@ async function fetchHistory(company, range, signal) {
   } catch {
     return undefined;
   }
+}
+
+/** As many of the newest points as can be told apart. @param {Points} points @param {number} width  px */
+function newestPart({ time, avgPrice, buy, sell }, width) {
+  const limit = Math.max(60, Math.floor(width / 2.5));
+  return {
+    time: time.slice(-limit),
+    avgPrice: avgPrice.slice(-limit),
+    buy: buy.slice(-limit),
+    sell: sell.slice(-limit),
+  };
 }
 
 /** @param {Points} history @param {number} span */

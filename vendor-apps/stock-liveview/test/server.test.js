@@ -183,9 +183,9 @@ describe("to browsers, the live view", () => {
         [plain, "prices"],
       ])) {
         const times = who.times.filter((_, index) => who.messages[index].type === type);
-        const gaps = times.slice(2).map((time, index) => time - times[index + 1]);
-        // A timer may be a little late once and in time the next time.
-        assert.ok(gaps.filter((gap) => gap < 80).length <= gaps.length / 10, `${type}: ${gaps.map(Math.round)}`);
+        const seconds = (Number(times.at(-1)) - times[0]) / 1000;
+        // The first and the last may each be late on their way here, so that those between seem closer.
+        assert.ok(times.length <= seconds * 10 + 3, `${times.length} ${type} in ${seconds} s`);
       }
       plain.close();
       viewer.close();

@@ -85,7 +85,7 @@ export async function startLiveview({ url, name }, environment = {}) {
 }
 
 /** Waits until `condition` holds. @template T @param {() => T | Promise<T>} condition @param {string} what @param {number} [limitMs] */
-export async function eventually(condition, what, limitMs = 15_000) {
+export async function eventually(condition, what, limitMs = 30_000) {
   const deadline = performance.now() + limitMs;
   for (;;) {
     const result = await condition();

@@ -262,19 +262,24 @@ describe("behind the load balancer", () => {
           const affected = browsers.filter(({ absences }) => absences.length > 0).length;
           assert.ok(affected > BROWSERS / 3, `only ${affected} browsers were on the live view that was ${fault}`);
           assert.deepEqual(problems.slice(0, 5), [], `live view ${index + 1} ${fault}`);
-          assert.ok(longest < 2000, `live view ${index + 1} ${fault}: back only after ${longest} ms`);
+          // The handshake may meet the frozen one once more; the limit from the freeze on covers that.
+          if (fault !== "frozen")
+            assert.ok(longest < 2000, `live view ${index + 1} ${fault}: back only after ${longest} ms`);
           // The next fault must not meet a live view that the load balancer has yet to find again.
           await eventually(async () => (await fetch(`${system.liveviewUrls[index]}/readyz`)).ok, "it is back");
         }
       }
+      clearInterval(asking);
+      await eventually(() => durations.length === asked, "all requests are answered");
+      clearInterval(storing);
+      const last = stored;
+      await eventually(() => browsers.every(({ prices }) => prices.has(last)), "every browser has the last average");
     } finally {
       clearInterval(asking);
+      clearInterval(storing);
+      for (const browser of browsers) browser.close();
+      agent.destroy();
     }
-    await eventually(() => durations.length === asked, "all requests are answered");
-    clearInterval(storing);
-    const last = stored;
-    await eventually(() => browsers.every(({ prices }) => prices.has(last)), "every browser has the last average");
-    await sleep(200);
     durations.sort((a, b) => a - b);
     const percentile = (/** @type {number} */ share) =>
       Math.round(durations[Math.floor(share * (durations.length - 1))]);
@@ -284,8 +289,6 @@ describe("behind the load balancer", () => {
     test.diagnostic(
       `${BROWSERS} WebSockets; longest absence in ms: ${JSON.stringify(worst, (_, value) => (typeof value === "number" ? Math.round(value) : value))}`,
     );
-    for (const browser of browsers) browser.close();
-    agent.destroy();
     assert.deepEqual(problems, []);
   });
 

@@ -240,6 +240,20 @@ describe("the page", () => {
     assert.deepEqual(problems, []);
   });
 
+  it("says that it knows nothing of a company, and shows it as soon as it does", async () => {
+    const { page, problems } = await visit("#NEW%20ONE");
+    await eventually(
+      async () => (await page.locator("#detail-note").textContent()) === "There is no window of NEW ONE yet.",
+      "it says so",
+    );
+    assert.equal(await page.locator("#detail .figures").isVisible(), false);
+    await database.store(window("NEW ONE", 77));
+    await eventually(async () => (await shownPrice(page.locator("#detail"))) === "77.00", "it is shown");
+    assert.equal(await page.locator("#detail .figures").isVisible(), true);
+    assert.equal(await page.locator("#detail-note").textContent(), "");
+    assert.deepEqual(problems, []);
+  });
+
   it("shows what a consumer that stores only company and avgPrice stores", async () => {
     await database.collection.deleteMany({});
     await database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
