@@ -1,10 +1,8 @@
-# The commands of the project. `make` alone lists them.
+# The commands of the project. `make` alone lists them. A port or a folder may be
+# given to any of them: make up NGINX_PORT=8080
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs clean test lint unit integration end-to-end test-nix bench fmt generate screenshot
-
-# A port or a folder may be given to any of them: make up NGINX_PORT=8080
-export
 
 ##@ Running the system on this machine
 

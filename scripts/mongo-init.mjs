@@ -14,7 +14,8 @@ const { MongoClient } = createRequire(join(root, "vendor-apps/stock-liveview/pac
 const members = readFileSync(join(root, "scripts/ports"), "utf8")
   .match(/^MONGO\d+_PORT\b/gm)
   .map((port) => `127.0.0.1:${process.env[port]}`);
-const deadline = Date.now() + 60_000;
+const limitMs = 120_000;
+const deadline = Date.now() + limitMs;
 
 const codes = { unauthorized: 13, authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };
 
@@ -52,7 +53,7 @@ async function until(what, attempt) {
       if (error.fatal) throw error;
       problem = error.message;
     }
-    if (Date.now() > deadline) throw new Error(`${what}: not within 60 s${problem ? ` (${problem})` : ""}`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${limitMs / 1000} s${problem ? ` (${problem})` : ""}`);
     await sleep(100);
   }
 }
