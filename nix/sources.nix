@@ -14,7 +14,7 @@ in
     ../Cargo.toml
     ../Cargo.lock
     ../src
-    (fileset.maybeMissing ../benches)
+    ../bench/drain.rs
     (fileset.maybeMissing ../deny.toml)
     (fileset.maybeMissing ../rustfmt.toml)
     (fileset.maybeMissing ../tests/consumer)

@@ -96,9 +96,10 @@ impl Rules {
             });
         }
         match serde_json::from_slice::<Fields>(body) {
-            Ok(fields) => self.check(&fields),
+            // An array of the three values would be taken for the fields, too.
+            Ok(fields) if body.trim_ascii_start().starts_with(b"{") => self.check(&fields),
             // Slower, but can tell what is wrong.
-            Err(_) => self.check(&examine(body)?),
+            _ => self.check(&examine(body)?),
         }
     }
 

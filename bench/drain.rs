@@ -1,0 +1,329 @@
+//! How fast the consumer drains a queue of prepared trades with majority writes, beside a reader
+//! of the same trades that does the least that a reader can do: it skips frames and acknowledges.
+//! That one shows what the broker gives.
+//!
+//! Both drain a classic queue of their own, in turn, several times; medians are printed. The time
+//! runs from the first window to the last, so that no start-up is in it.
+
+use std::error::Error;
+use std::io::{BufWriter, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bson::{Document, doc};
+use lapin::uri::AMQPUri;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const WINDOW: u64 = 1000;
+/// As many as the consumer holds: sixteen windows in flight and an open one.
+const PREFETCH: u16 = 17_000;
+
+struct Measured {
+    trades_per_second: f64,
+    cpu_microseconds_per_trade: f64,
+}
+
+fn main() -> Outcome<()> {
+    // `cargo test --benches` only wants to know whether it runs.
+    if std::env::args().any(|argument| argument == "--test") {
+        return Ok(());
+    }
+    let number =
+        |name, default| std::env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
+    let (trades, rounds) = (number("TRADES", 500_000)?, number("ROUNDS", 5)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut skipping, mut consuming) = (Vec::new(), Vec::new());
+    println!("draining {trades} trades, {rounds} rounds: trades/s and CPU µs for each trade");
+    for round in 1..=rounds {
+        let queue = format!("drain-{round}");
+        prepare(&queue, trades)?;
+        let skipped = skip(&queue, trades)?;
+        prepare(&queue, trades)?;
+        let consumed = runtime.block_on(consume(&queue, trades))?;
+        for (name, measured) in [("skips frames", &skipped), ("stock-consumer", &consumed)] {
+            let Measured {
+                trades_per_second,
+                cpu_microseconds_per_trade,
+            } = measured;
+            println!(
+                "  round {round}  {name:<15} {trades_per_second:>8.0}/s  {cpu_microseconds_per_trade:.2} µs"
+            );
+        }
+        skipping.push(skipped);
+        consuming.push(consumed);
+    }
+    let median = |all: &[Measured], of: fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = all.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let rate: fn(&Measured) -> f64 = |m| m.trades_per_second;
+    let cpu: fn(&Measured) -> f64 = |m| m.cpu_microseconds_per_trade;
+    println!(
+        "median   skips frames    {:>8.0}/s  {:.2} µs",
+        median(&skipping, rate),
+        median(&skipping, cpu)
+    );
+    println!(
+        "median   stock-consumer  {:>8.0}/s  {:.2} µs",
+        median(&consuming, rate),
+        median(&consuming, cpu)
+    );
+    let share = median(&consuming, rate) / median(&skipping, rate);
+    println!(
+        "the consumer reaches {:.0} % of the rate of the reader that skips frames",
+        share * 100.0
+    );
+    Ok(())
+}
+
+/// Drains a queue with the real program, into a database of its own.
+async fn consume(queue: &str, trades: u64) -> Outcome<Measured> {
+    let mongodb = std::env::var("TEST_MONGODB_URL")?;
+    let windows = mongodb::Client::with_uri_str(&mongodb)
+        .await?
+        .database(queue)
+        .collection::<Document>("stocks");
+    let mut consumer = Command::new(env!("CARGO_BIN_EXE_stock-consumer"))
+        .env("RABBITMQ_URL", std::env::var("TEST_RABBITMQ_URL")?)
+        .env("RABBITMQ_QUEUE", queue)
+        .env("COMPANY", "MSFT")
+        .env("MONGODB_URL", mongodb)
+        .env("MONGODB_DB", queue)
+        .env("HTTP_ADDRESS", "127.0.0.1:0")
+        .stderr(Stdio::null())
+        .spawn()?;
+    let began = Instant::now();
+    let count = loop {
+        let count = windows.estimated_document_count().await?;
+        if count >= trades / WINDOW || began.elapsed() > Duration::from_secs(120) {
+            break count;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let ended = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let cpu = cpu_time(&consumer.id().to_string())?;
+    consumer.kill()?;
+    consumer.wait()?;
+    if count < trades / WINDOW {
+        return Err(format!("only {count} windows within two minutes").into());
+    }
+    let first = windows
+        .find_one(doc! {})
+        .sort(doc! { "window": 1 })
+        .await?
+        .ok_or("no window")?;
+    let first = Duration::from_millis(first.get_datetime("closedAt")?.timestamp_millis() as u64);
+    windows.drop().await?;
+    Ok(Measured {
+        trades_per_second: (trades - WINDOW) as f64 / (ended - first).as_secs_f64(),
+        cpu_microseconds_per_trade: cpu.as_secs_f64() * 1e6 / trades as f64,
+    })
+}
+
+/// Drains a queue by looking at nothing but the frames' kinds and sizes.
+fn skip(queue: &str, trades: u64) -> Outcome<Measured> {
+    let mut wire = Wire::connect()?;
+    wire.call(
+        60,
+        10,
+        &[&[0; 4][..], &PREFETCH.to_be_bytes(), &[0]].concat(),
+    )?;
+    let cpu = cpu_time("self")?;
+    wire.call(
+        60,
+        20,
+        &[&[0; 2][..], &short(queue), &short(""), &[0], &[0; 4]].concat(),
+    )?;
+    let (mut seen, mut first, mut buffer, mut filled) = (0u64, None, vec![0u8; 1 << 20], 0);
+    while seen < trades {
+        filled += match wire.stream.read(&mut buffer[filled..])? {
+            0 => return Err("the broker closed the connection".into()),
+            read => read,
+        };
+        let mut at = 0;
+        while filled - at >= 8 {
+            let size = u32::from_be_bytes([
+                buffer[at + 3],
+                buffer[at + 4],
+                buffer[at + 5],
+                buffer[at + 6],
+            ]) as usize;
+            if filled - at < size + 8 {
+                break;
+            }
+            // A body: the prepared ones fit into one frame.
+            if buffer[at] == 3 {
+                seen += 1;
+                if seen % WINDOW == 0 {
+                    first.get_or_insert_with(Instant::now);
+                    wire.method(1, 60, 80, &[&seen.to_be_bytes()[..], &[1]].concat())?;
+                    wire.out.flush()?;
+                }
+            }
+            at += size + 8;
+        }
+        buffer.copy_within(at..filled, 0);
+        filled -= at;
+    }
+    let elapsed = first.ok_or("no window")?.elapsed();
+    let cpu = cpu_time("self")? - cpu;
+    wire.call(20, 40, &[0; 7])?;
+    Ok(Measured {
+        trades_per_second: (trades - WINDOW) as f64 / elapsed.as_secs_f64(),
+        cpu_microseconds_per_trade: cpu.as_secs_f64() * 1e6 / trades as f64,
+    })
+}
+
+/// Fills an empty queue with trades that look like our publisher's.
+fn prepare(queue: &str, trades: u64) -> Outcome<()> {
+    let mut wire = Wire::connect()?;
+    let declare = [&[0; 2][..], &short(queue), &[0b00010], &[0; 4]].concat();
+    wire.call(50, 10, &declare)?;
+    wire.call(50, 30, &[&[0; 2][..], &short(queue), &[0]].concat())?;
+    wire.call(85, 10, &[0])?;
+    let epoch = format!(
+        "{:032x}",
+        SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos()
+    );
+    let mut confirmed = 0;
+    for sequence in 0..trades {
+        let side = if sequence % 2 == 0 { "buy" } else { "sell" };
+        let price = 50.0 + (sequence * 7919 % 5_000_000) as f64 / 1e4;
+        let body = format!(r#"{{"company":"MSFT","eventType":"{side}","price":{price}}}"#);
+        wire.method(
+            1,
+            60,
+            40,
+            &[&[0; 2][..], &short(""), &short(queue), &[0]].concat(),
+        )?;
+        // Content type, delivery mode, message id, timestamp, application.
+        let flags: u16 = 1 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 3;
+        let header = [
+            &60u16.to_be_bytes()[..],
+            &[0; 2],
+            &(body.len() as u64).to_be_bytes(),
+            &flags.to_be_bytes(),
+            &short("application/json"),
+            &[2],
+            &short(&format!("{epoch}:{sequence}")),
+            &1_700_000_000u64.to_be_bytes(),
+            &short("stock-publisher"),
+        ];
+        wire.frame(2, 1, &header.concat())?;
+        wire.frame(3, 1, body.as_bytes())?;
+        // A few thousand at a time, so that the broker's memory stays its own.
+        if sequence % 5000 == 4999 || sequence + 1 == trades {
+            wire.out.flush()?;
+            while confirmed < sequence + 1 {
+                let (_, confirm) = wire.read_frame()?;
+                confirmed = u64::from_be_bytes(confirm[4..12].try_into()?);
+            }
+        }
+    }
+    wire.call(20, 40, &[0; 7])?;
+    Ok(())
+}
+
+/// A connection that speaks just enough AMQP 0-9-1, with one channel.
+struct Wire {
+    stream: TcpStream,
+    out: BufWriter<TcpStream>,
+}
+
+impl Wire {
+    fn connect() -> Outcome<Self> {
+        let url = AMQPUri::from_str(&std::env::var("TEST_RABBITMQ_URL")?)?;
+        let stream = TcpStream::connect((url.authority.host.as_str(), url.authority.port))?;
+        let mut wire = Self {
+            out: BufWriter::with_capacity(1 << 18, stream.try_clone()?),
+            stream,
+        };
+        wire.out.write_all(b"AMQP\x00\x00\x09\x01")?;
+        wire.out.flush()?;
+        wire.read_frame()?;
+        let user = &url.authority.userinfo;
+        let login = format!("\0{}\0{}", user.username, user.password);
+        let login = [&(login.len() as u32).to_be_bytes()[..], login.as_bytes()].concat();
+        let start_ok = [&[0; 4][..], &short("PLAIN"), &login, &short("en_US")].concat();
+        wire.method(0, 10, 11, &start_ok)?;
+        wire.out.flush()?;
+        wire.read_frame()?;
+        wire.method(
+            0,
+            10,
+            31,
+            &[&[0; 2][..], &131_072u32.to_be_bytes(), &[0; 2]].concat(),
+        )?;
+        wire.method(0, 10, 40, &[&short(&url.vhost)[..], &[0; 2]].concat())?;
+        wire.out.flush()?;
+        wire.read_frame()?;
+        wire.call(20, 10, &[0])?;
+        Ok(wire)
+    }
+
+    /// Sends a method on the channel, and waits for the answer.
+    fn call(&mut self, class: u16, method: u16, arguments: &[u8]) -> Outcome<()> {
+        self.method(1, class, method, arguments)?;
+        self.out.flush()?;
+        let (channel, answer) = self.read_frame()?;
+        let expected = [class.to_be_bytes(), (method + 1).to_be_bytes()].concat();
+        if channel == 1 && answer.starts_with(&expected) {
+            return Ok(());
+        }
+        Err(format!(
+            "the broker refused {class}.{method}: {}",
+            String::from_utf8_lossy(&answer)
+        )
+        .into())
+    }
+
+    fn method(&mut self, channel: u16, class: u16, method: u16, arguments: &[u8]) -> Outcome<()> {
+        self.frame(
+            1,
+            channel,
+            &[&class.to_be_bytes()[..], &method.to_be_bytes(), arguments].concat(),
+        )
+    }
+
+    fn frame(&mut self, kind: u8, channel: u16, payload: &[u8]) -> Outcome<()> {
+        self.out.write_all(&[kind])?;
+        self.out.write_all(&channel.to_be_bytes())?;
+        self.out.write_all(&(payload.len() as u32).to_be_bytes())?;
+        self.out.write_all(payload)?;
+        self.out.write_all(&[0xce])?;
+        Ok(())
+    }
+
+    fn read_frame(&mut self) -> Outcome<(u16, Vec<u8>)> {
+        let mut head = [0; 7];
+        self.stream.read_exact(&mut head)?;
+        let mut payload =
+            vec![0; u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize + 1];
+        self.stream.read_exact(&mut payload)?;
+        payload.pop();
+        Ok((u16::from_be_bytes([head[1], head[2]]), payload))
+    }
+}
+
+/// An AMQP short string.
+fn short(text: &str) -> Vec<u8> {
+    [&[text.len() as u8], text.as_bytes()].concat()
+}
+
+/// User and system time of a process so far, to a hundredth of a second.
+fn cpu_time(process: &str) -> Outcome<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after_name = stat.rsplit_once(')').ok_or("no process name")?.1;
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u64>);
+    Ok(Duration::from_millis(ticks.sum::<Result<u64, _>>()? * 10))
+}
