@@ -227,7 +227,7 @@ export function bigChart(place, colourName, { onCursor, onZoom }) {
         {},
         line("--buy", 1, 0.75),
         line("--sell", 1, 0.75),
-        { ...line(colourName, 2.25), fill: fade(colourName, 0.2) },
+        { ...line(colourName, 2), fill: fade(colourName, 0.2) },
       ],
       hooks: {
         setCursor: [

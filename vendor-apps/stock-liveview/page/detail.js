@@ -243,7 +243,7 @@ async function fetchHistory(company, range, signal) {
 
 /** As many of the newest points as can be told apart. @param {Points} points @param {number} width  px */
 function newestPart({ time, avgPrice, buy, sell }, width) {
-  const limit = Math.max(60, Math.floor(width / 2.5));
+  const limit = Math.max(60, Math.floor(width / 3.5));
   return {
     time: time.slice(-limit),
     avgPrice: avgPrice.slice(-limit),
