@@ -258,7 +258,7 @@ impl Wire {
             0,
             10,
             31,
-            &[&[0; 2][..], &131_072u32.to_be_bytes(), &[0; 2]].concat(),
+            &[&1u16.to_be_bytes()[..], &131_072u32.to_be_bytes(), &[0; 2]].concat(),
         )?;
         wire.method(0, 10, 40, &[&short(&url.vhost)[..], &[0; 2]].concat())?;
         wire.out.flush()?;
