@@ -143,9 +143,8 @@ export class Audience {
     const prices = this.#prices();
     for (const viewer of this.#viewers) {
       if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, this.#lastSent);
-      else if (viewer.isPlain) this.#send(viewer, prices);
       else if (viewer.needsEverything || update === undefined) this.#bringUpToDate(viewer);
-      else this.#send(viewer, update);
+      else this.#send(viewer, viewer.isPlain ? prices : update);
     }
   }
 
@@ -176,6 +175,8 @@ export class Audience {
     const alive = this.#alive();
     for (const viewer of this.#viewers) {
       if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, now);
+      // It reads again, and there may be no update for long. One that waits to be sent would bring it anyway.
+      else if (viewer.needsEverything && !this.#flushTimer) this.#bringUpToDate(viewer);
       // Those who only know `prices` hear it below what their scripts see.
       else if (viewer.isPlain) viewer.socket.ping();
       else this.#send(viewer, alive);
