@@ -53,7 +53,8 @@ async function until(what, attempt) {
       if (error.fatal) throw error;
       problem = error.message;
     }
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${limitMs / 1000} s${problem ? ` (${problem})` : ""}`);
+    if (Date.now() > deadline)
+      throw new Error(`${what}: not within ${limitMs / 1000} s${problem ? ` (${problem})` : ""}`);
     await sleep(100);
   }
 }
