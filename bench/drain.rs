@@ -160,7 +160,7 @@ fn skip(queue: &str, trades: u64) -> Outcome<Measured> {
             // A body: the prepared ones fit into one frame.
             if buffer[at] == 3 {
                 seen += 1;
-                if seen % WINDOW == 0 {
+                if seen.is_multiple_of(WINDOW) {
                     first.get_or_insert_with(Instant::now);
                     wire.method(1, 60, 80, &[&seen.to_be_bytes()[..], &[1]].concat())?;
                     wire.out.flush()?;
@@ -193,7 +193,7 @@ fn prepare(queue: &str, trades: u64) -> Outcome<()> {
     );
     let mut confirmed = 0;
     for sequence in 0..trades {
-        let side = if sequence % 2 == 0 { "buy" } else { "sell" };
+        let side = if sequence.is_multiple_of(2) { "buy" } else { "sell" };
         let price = 50.0 + (sequence * 7919 % 5_000_000) as f64 / 1e4;
         let body = format!(r#"{{"company":"MSFT","eventType":"{side}","price":{price}}}"#);
         wire.method(

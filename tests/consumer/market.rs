@@ -321,7 +321,7 @@ pub struct KnownTrade {
 
 pub fn trade(number: u64) -> KnownTrade {
     KnownTrade {
-        buy: number % 3 != 0,
+        buy: !number.is_multiple_of(3),
         // Quarters are exact in binary: so are their sums.
         price: 50.0 + (number * 7919 % 2000) as f64 / 4.0,
     }
