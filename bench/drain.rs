@@ -193,7 +193,11 @@ fn prepare(queue: &str, trades: u64) -> Outcome<()> {
     );
     let mut confirmed = 0;
     for sequence in 0..trades {
-        let side = if sequence.is_multiple_of(2) { "buy" } else { "sell" };
+        let side = if sequence.is_multiple_of(2) {
+            "buy"
+        } else {
+            "sell"
+        };
         let price = 50.0 + (sequence * 7919 % 5_000_000) as f64 / 1e4;
         let body = format!(r#"{{"company":"MSFT","eventType":"{side}","price":{price}}}"#);
         wire.method(

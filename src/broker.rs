@@ -22,8 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// In seconds: a broker or network that says nothing for this long is gone.
 const HEARTBEAT: u16 = 10;
 
-/// How long deliveries are left to gather when none is there. Reading them in groups costs a
-/// fraction of waking up for each, and a window takes far longer to fill.
+/// How long deliveries are left to gather when none is there. Waking up for each costs a multiple
+/// of reading many at once, and a window takes far longer to fill.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// The most deliveries that are handed on at once.
@@ -132,12 +132,12 @@ impl Subscription {
     pub async fn take(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
         self.take_present(group)?;
         if group.is_empty() {
-            tokio::time::sleep(GATHER).await;
-            self.take_present(group)?;
-        }
-        if group.is_empty() {
+            // Blocks the thread, on purpose: as long as nobody looks at the socket either, the
+            // client reads at once what would otherwise wake it, and us, segment by segment.
+            std::thread::sleep(GATHER);
             let first = self.deliveries.next().await;
             group.push(first.ok_or(BrokerError::Cancelled)??);
+            self.take_present(group)?;
         }
         Ok(())
     }
