@@ -23,6 +23,15 @@ while read -r variable default; do
 done <"$STOCKMARKET_ROOT/scripts/ports"
 unset variable default
 
+# The replica set's members, as its users are told them: host:port,host:port,…
+mongodb_members() {
+  local variable members=()
+  for variable in "${port_variables[@]}"; do
+    [[ $variable != MONGO*_PORT ]] || members+=("127.0.0.1:${!variable}")
+  done
+  (IFS=, && printf '%s' "${members[*]}")
+}
+
 say() { printf '%s\n' "$*" >&2; }
 
 # step WHAT: says what begins now, and how long after the script did.

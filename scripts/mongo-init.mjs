@@ -1,42 +1,54 @@
 // Makes the started members into a replica set with users. May be run at any
 // time and any number of times, also after a run that was cut off in the middle:
 // each step looks whether it is done already.
-import { readFileSync } from "node:fs";
+//
+//   MONGODB_MEMBERS  host:port,host:port,…
+//   SECRETS          folder of the members' key, and of a password for each user
+//   LIVEVIEW         folder of the live view, whose driver is used: one copy, one version
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const root = process.env.STOCKMARKET_ROOT;
-const secrets = join(process.env.STOCKMARKET_HOME, "secrets");
-// The live view's own driver: one copy, one version.
-const { MongoClient } = createRequire(join(root, "vendor-apps/stock-liveview/package.json"))("mongodb");
+const { MONGODB_MEMBERS, SECRETS, LIVEVIEW } = process.env;
+const { MongoClient } = createRequire(join(LIVEVIEW, "package.json"))("mongodb");
 
-const members = readFileSync(join(root, "scripts/ports"), "utf8")
-  .match(/^MONGO\d+_PORT\b/gm)
-  .map((port) => `127.0.0.1:${process.env[port]}`);
+const members = MONGODB_MEMBERS.split(",");
 const limitMs = 120_000;
 const deadline = Date.now() + limitMs;
 
-const codes = { unauthorized: 13, authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };
+const codes = { authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };
 
-const password = (user) => readFileSync(join(secrets, `mongodb-${user}.password`), "utf8").trim();
+const secret = (name) => readFileSync(join(SECRETS, name), "utf8").trim();
 
+// Each with no more than its work needs; whoever has no password here gets no user.
 const users = [
+  { name: "admin", roles: ["root"] },
   { name: "consumer", roles: [{ role: "readWrite", db: "stockmarket" }] },
   { name: "liveview", roles: [{ role: "read", db: "stockmarket" }] },
-];
+  { name: "monitoring", roles: ["clusterMonitor"] },
+].filter(({ name }) => existsSync(join(SECRETS, `mongodb-${name}.password`)));
 
-function connect(hosts, { asAdmin = false, ...options } = {}) {
-  return new MongoClient(`mongodb://${hosts}/`, {
+// The members' key makes us one of them: so no administrator is needed, neither to begin nor later.
+const asMember = {
+  auth: { username: "__system", password: secret("mongodb.key") },
+  authSource: "local",
+  authMechanism: "SCRAM-SHA-256",
+};
+
+/** Asks one member. */
+async function withMember(host, options, use) {
+  const client = new MongoClient(`mongodb://${host}/`, {
+    directConnection: true,
     serverSelectionTimeoutMS: 1000,
-    ...(asAdmin && { auth: { username: "admin", password: password("admin") }, authSource: "admin" }),
     ...options,
   });
-}
-
-async function withClient(client, use) {
   try {
     return await use(client.db("admin"));
+  } catch (error) {
+    if (error.code !== codes.authenticationFailed) throw error;
+    const explanation = `${host} has another key than this one in ${SECRETS}: it was started with other secrets`;
+    throw Object.assign(new Error(explanation), { fatal: true });
   } finally {
     await client.close();
   }
@@ -60,36 +72,28 @@ async function until(what, attempt) {
 }
 
 const hello = (member) =>
-  withClient(connect(member, { directConnection: true, serverSelectionTimeoutMS: 500 }), (admin) =>
-    admin.command({ hello: 1 }),
-  );
+  withMember(member, { serverSelectionTimeoutMS: 500 }, (admin) => admin.command({ hello: 1 }));
 
 async function initiate() {
   const config = {
     _id: "rs0",
-    // Short, because on one machine a member that is silent for two seconds is gone.
+    // Short, because so close to each other a member that is silent for two seconds is gone.
     settings: { electionTimeoutMillis: 2000, heartbeatIntervalMillis: 500 },
     members: members.map((host, _id) => ({ _id, host })),
   };
-  await withClient(connect(members[0], { directConnection: true }), (admin) =>
-    admin.command({ replSetInitiate: config }),
-  ).catch((error) => {
-    // Unauthorized: there are users, so there was a replica set.
-    if (error.code !== codes.alreadyInitialized && error.code !== codes.unauthorized) throw error;
+  await withMember(members[0], asMember, (admin) => admin.command({ replSetInitiate: config })).catch((error) => {
+    if (error.code !== codes.alreadyInitialized) throw error;
   });
   return true;
 }
 
-/** Members know each other by port: when those were changed since, tells them. */
-async function followPorts() {
-  await withClient(connect(members[0], { asAdmin: true, directConnection: true }), async (admin) => {
+/** Members know each other by address: when these were changed since, tells them. */
+async function followAddresses() {
+  await withMember(members[0], asMember, async (admin) => {
     const { config } = await admin.command({ replSetGetConfig: 1 });
-    if (config.members.every(({ host }, index) => host === members[index])) return;
-    config.members.forEach((member, index) => (member.host = members[index]));
+    if (config.members.map(({ host }) => host).join() === members.join()) return;
+    config.members = members.map((host, _id) => ({ ...config.members[_id], _id, host }));
     await admin.command({ replSetReconfig: config, force: true });
-  }).catch((error) => {
-    // No admin yet: the replica set is new, and so are its ports.
-    if (error.code !== codes.authenticationFailed) throw error;
   });
   return true;
 }
@@ -102,34 +106,10 @@ async function primary() {
   return undefined;
 }
 
-/** The very first user is made without a password: MongoDB allows that from this machine, once. */
-async function createAdmin(host) {
-  const authenticates = await withClient(connect(host, { asAdmin: true, directConnection: true }), (admin) =>
-    admin.command({ ping: 1 }),
-  ).then(
-    () => true,
-    (error) => {
-      if (error.code !== codes.authenticationFailed) throw error;
-      return false;
-    },
-  );
-  if (authenticates) return true;
-  await withClient(connect(host, { directConnection: true }), (admin) =>
-    admin.command({ createUser: "admin", pwd: password("admin"), roles: ["root"], writeConcern: { w: "majority" } }),
-  ).catch((error) => {
-    if (error.codeName !== "Unauthorized") throw error;
-    throw Object.assign(
-      new Error("the database has an admin whose password is not the one in secrets/: `make clean` starts afresh"),
-      { fatal: true },
-    );
-  });
-  return true;
-}
-
 async function createUsers(host) {
-  await withClient(connect(host, { asAdmin: true, directConnection: true }), async (admin) => {
+  await withMember(host, asMember, async (admin) => {
     for (const { name, roles } of users) {
-      const user = { pwd: password(name), roles, writeConcern: { w: "majority" } };
+      const user = { pwd: secret(`mongodb-${name}.password`), roles, writeConcern: { w: "majority" } };
       await admin.command({ createUser: name, ...user }).catch((error) => {
         if (error.code !== codes.userExists) throw error;
         return admin.command({ updateUser: name, ...user });
@@ -148,8 +128,7 @@ async function allReady() {
 async function main() {
   const states = await until("the members answer", () => Promise.all(members.map(hello)));
   if (!states.some((state) => state.setName)) await until("the replica set begins", initiate);
-  await until("the members know each other", followPorts);
-  await until("the admin exists", async () => createAdmin(await until("a primary", primary)));
+  await until("the members know each other", followAddresses);
   await until("the users exist", async () => createUsers(await until("a primary", primary)));
   await until("all members are ready", allReady);
 }

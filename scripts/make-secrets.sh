@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Makes passwords, once, and the files through which the programs read them
+# (every time, because addresses may have changed). No password has a default.
+# Sourced by scripts/secrets and containers/secrets, which say what differs:
+#
+#   secrets            the folder; nobody else can read what is in it
+#   rabbitmq_address   host:port
+#   rabbitmq_users     whom the broker knows
+#   mongodb_members    host:port,host:port,…
+#   mongodb_users      whom the database knows
+
+umask 077
+mkdir -p "$secrets"
+
+# Writes what it reads to a secret's file, and never half of it.
+replace() { cat >"$secrets/$1.new" && mv "$secrets/$1.new" "$secrets/$1"; }
+
+# Hexadecimal, so that it needs no escaping in a URL, in JSON or in a shell.
+random_hex() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
+
+# once FILE BYTES: a random secret, unless there is one.
+once() { [[ -s $secrets/$1 ]] || random_hex "$2" | replace "$1"; }
+
+password_of() { cat "$secrets/$1.password"; }
+
+rabbitmq_url() { printf 'amqp://%s:%s@%s/%%2f' "$1" "$(password_of "rabbitmq-$1")" "$rabbitmq_address"; }
+mongodb_url() {
+  printf 'mongodb://%s:%s@%s/?replicaSet=rs0&authSource=admin' "$1" "$(password_of "mongodb-$1")" "$mongodb_members"
+}
+
+# The broker's users, each with no more than its work needs. Permissions are
+# patterns of names: of queues and exchanges to configure, write to, read from.
+# amq.default is the default exchange.
+rabbitmq_tag() {
+  case $1 in
+    admin) printf administrator ;;
+    monitoring) printf monitoring ;;
+  esac
+}
+rabbitmq_permissions() {
+  local company_queue='^[A-Z][A-Z0-9.-]*$' rejected_queue='^.+\\.rejected$' default='^amq\\.default$'
+  local format='"configure":"%s","write":"%s","read":"%s"'
+  # shellcheck disable=SC2059 # the format is the line above
+  case $1 in
+    admin) printf "$format" '.*' '.*' '.*' ;;
+    publisher) printf "$format" "$company_queue" "$default|$company_queue" "$company_queue" ;;
+    consumer) printf "$format" "$rejected_queue" "$default|$rejected_queue" "$company_queue" ;;
+    *) printf "$format" '^$' '^$' '^$' ;;
+  esac
+}
+rabbitmq_definitions() {
+  local user users='' permissions=''
+  for user in $rabbitmq_users; do
+    users+=",
+    {\"name\":\"$user\",\"password\":\"$(password_of "rabbitmq-$user")\",\"tags\":\"$(rabbitmq_tag "$user")\"}"
+    permissions+=",
+    {\"user\":\"$user\",\"vhost\":\"/\",$(rabbitmq_permissions "$user")}"
+  done
+  cat <<JSON
+{
+  "vhosts": [{"name":"/"}],
+  "users": [${users:1}
+  ],
+  "permissions": [${permissions:1}
+  ]
+}
+JSON
+}
+
+for user in $rabbitmq_users; do
+  once "rabbitmq-$user.password" 24
+  rabbitmq_url "$user" | replace "rabbitmq-$user.url"
+done
+rabbitmq_definitions | replace rabbitmq-definitions.json
+once erlang.cookie 24
+
+for user in $mongodb_users; do
+  once "mongodb-$user.password" 24
+  mongodb_url "$user" | replace "mongodb-$user.url"
+done
+once mongodb.key 128
+unset user
