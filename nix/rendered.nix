@@ -3,6 +3,7 @@ let
   topology = import ./topology.nix;
 in
 {
+  "compose.yml" = import ./compose.nix topology;
   "nginx/container.conf" = import ./nginx.nix topology;
   "process-compose.yaml" = import ./process-compose.nix topology;
   "scripts/ports" = import ./ports.nix topology;

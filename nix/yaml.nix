@@ -28,7 +28,7 @@ let
     text:
     match "[A-Za-z/_0-9][^#=\"\\]*[^#=\"\\: ]|[A-Za-z/_]" text != null
     && match ".*(: | #).*" text == null
-    && match "[0-9]+(\\.[0-9]+)?|true|false|yes|no|on|off|null|~" text == null;
+    && match "[0-9]+([.:][0-9]+)?|true|false|yes|no|on|off|null|~" text == null;
   quoted = text: "\"${replaceStrings [ "\\" "\"" "\n" ] [ "\\\\" "\\\"" "\\n" ] text}\"";
 
   scalar =

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # what differs is said by whoever sources this
 # Makes passwords, once, and the files through which the programs read them
 # (every time, because addresses may have changed). No password has a default.
 # Sourced by scripts/secrets and containers/secrets, which say what differs:

@@ -1,0 +1,287 @@
+# compose.yml: the topology as containers of one machine (`docker compose up`).
+topology:
+let
+  yaml = import ./yaml.nix;
+  containers = import ./containers.nix topology;
+  inherit (containers) files kinds readers;
+  inherit (builtins)
+    attrNames
+    concatMap
+    concatStringsSep
+    elem
+    filter
+    foldl'
+    head
+    length
+    stringLength
+    tail
+    toString
+    ;
+
+  key = entry: head (attrNames entry);
+  optional = condition: entries: if condition then entries else [ ];
+  merge = anchor: { "<<" = yaml.verbatim "*${anchor}"; };
+  # With an empty line before each but the first.
+  spaced = blocks: tail (concatMap (block: [ yaml.line ] ++ block) blocks);
+
+  parts = topology.parts "containers";
+  ofKind = kind: filter (part: part.kind == kind) parts;
+  # A kind of which there are several parts is written once, and each of them refers to it.
+  isShared = kind: length (ofKind kind) > 1;
+
+  hasSecrets = kind: elem kind (map (reader: reader.name) readers);
+  dataOf = part: optional (kinds.${part.kind} ? data) [ "${part.name}:${kinds.${part.kind}.data}" ];
+  secretsOf = part: optional (hasSecrets part.kind) [ "secrets-${part.kind}:/run/secrets:ro" ];
+
+  # ---- A part -------------------------------------------------------------------------------------
+
+  conditions = {
+    started = "service_started";
+    ready = "service_healthy";
+    done = "service_completed_successfully";
+  };
+
+  # mongo-init ends when all members are ready: whoever waits for it need not wait for them as well.
+  condition =
+    need: conditions.${if elem (key need) topology.memberNames then "started" else need.${key need}};
+
+  needs =
+    part:
+    map (need: { ${key need} = yaml.map [ { condition = condition need; } ]; }) (
+      optional (hasSecrets part.kind) [ { secrets = "done"; } ] ++ part.needs
+    );
+
+  # What all parts of its kind have in common.
+  common =
+    part:
+    let
+      it = kinds.${part.kind};
+      depends_on = needs part;
+    in
+    [
+      (merge "part")
+      { inherit (it) image; }
+      { inherit (it) user; }
+    ]
+    ++ optional (it ? entrypoint) [ { entrypoint = command it.entrypoint; } ]
+    ++ optional (depends_on != [ ]) [ { depends_on = yaml.map depends_on; } ]
+    ++ (
+      if it ? health then
+        [
+          {
+            healthcheck = yaml.map [
+              { test = yaml.flow ([ "CMD" ] ++ it.health); }
+              { inherit (it) interval; }
+              { timeout = "5s"; }
+              { retries = 3; }
+              { start_period = "60s"; }
+            ];
+          }
+        ]
+      else
+        [ { restart = "no"; } ]
+    )
+    ++ [ { networks = yaml.flow it.networks; } ]
+    ++ optional (it ? configs) [ { configs = map mounted it.configs; } ]
+    ++ optional (it ? tmpfs) [ { inherit (it) tmpfs; } ]
+    ++ limits it
+    ++ [ { stop_grace_period = it.grace; } ];
+
+  # On one line where it fits.
+  command =
+    words: if stringLength (concatStringsSep "    " words) < 90 then yaml.flow words else words;
+
+  mounted =
+    name:
+    yaml.map [
+      { source = name; }
+      { inherit (files.${name}) target; }
+    ];
+
+  limits = it: [
+    { mem_limit = it.memory; }
+    { inherit (it) cpus; }
+    { pids_limit = it.pids; }
+  ];
+
+  # What it alone has.
+  own =
+    part:
+    let
+      environment = map variable (part.environment or [ ] ++ kinds.${part.kind}.environment or [ ]);
+      volumes = dataOf part ++ secretsOf part;
+    in
+    optional (environment != [ ]) [ { environment = yaml.map environment; } ]
+    ++ optional (volumes != [ ]) [ { inherit volumes; } ]
+    ++ optional (part.kind == "nginx") [
+      {
+        ports = [
+          "\${${part.port.variable}:-${toString part.port.local}}:${toString part.port.container}"
+        ];
+      }
+    ];
+
+  variable =
+    entry:
+    let
+      value = entry.${key entry};
+    in
+    {
+      ${key entry} = if value ? secret then "/run/secrets/${value.secret}" else value;
+    };
+
+  service = part: [
+    (yaml.comment part.description)
+    {
+      ${part.name} = yaml.map (
+        (if isShared part.kind then [ (merge part.kind) ] else common part) ++ own part
+      );
+    }
+  ];
+
+  template = kind: [
+    yaml.line
+    { "x-${kind}" = yaml.anchor kind (yaml.map (common (head (ofKind kind)))); }
+  ];
+
+  # ---- Secrets ------------------------------------------------------------------------------------
+
+  secrets = [
+    (yaml.comment ''
+      makes the passwords, and gives each part its own, then ends. The one part that is root: it
+      gives files to the users of the others. It has no network, and what it makes stays in volumes.
+    '')
+    {
+      secrets = yaml.map (
+        [
+          (merge "part")
+          { image = containers.images.mongo; }
+          { user = "0:0"; }
+          {
+            cap_add = yaml.flow [
+              "CHOWN"
+              "DAC_READ_SEARCH"
+            ];
+          }
+          { network_mode = "none"; }
+          { restart = "no"; }
+          {
+            entrypoint = yaml.flow [
+              "bash"
+              "/stockmarket/secrets"
+            ];
+          }
+          {
+            command = map (
+              reader: "${reader.name} ${toString reader.uid} ${concatStringsSep " " reader.files}"
+            ) readers;
+          }
+          {
+            environment = yaml.map [
+              { RABBITMQ_ADDRESS = containers.broker; }
+              { MONGODB_MEMBERS = containers.members; }
+            ];
+          }
+          {
+            volumes = [
+              "./secrets:/own:ro"
+              "secrets:/secrets"
+            ]
+            ++ map (reader: "secrets-${reader.name}:/for/${reader.name}") readers;
+          }
+          {
+            configs = map mounted [
+              "secrets"
+              "make-secrets"
+            ];
+          }
+          {
+            tmpfs = [
+              "/data/db:size=1m"
+              "/data/configdb:size=1m"
+              "/tmp:size=1m"
+            ];
+          }
+        ]
+        ++ limits {
+          memory = "64m";
+          cpus = "1";
+          pids = 20;
+        }
+      );
+    }
+  ];
+
+  # ---- The rest -----------------------------------------------------------------------------------
+
+  # Ports can be published there, but what is in it cannot begin to talk to anybody outside.
+  wayIn = [
+    { driver_opts = yaml.map [ { "com.docker.network.bridge.enable_ip_masquerade" = "false"; } ]; }
+  ];
+
+  kindsInUse = foldl' (
+    known: part: if elem part.kind known then known else known ++ [ part.kind ]
+  ) [ ] parts;
+  volumes =
+    concatMap (part: optional (kinds.${part.kind} ? data) [ part.name ]) parts
+    ++ [ "secrets" ]
+    ++ map (reader: "secrets-${reader.name}") readers;
+in
+yaml.write (
+  yaml.map (
+    [
+      (yaml.comment (import ./notice.nix))
+      (yaml.comment "The whole system in containers: `docker compose up`. The README says how to use it.")
+      { name = "stockmarket"; }
+      yaml.line
+      (yaml.comment ''
+        What every part is held to. Its files are its image's and cannot be changed; where it has to
+        write, it says so.
+      '')
+      {
+        x-part = yaml.anchor "part" (
+          yaml.map [
+            { restart = "unless-stopped"; }
+            { read_only = true; }
+            { cap_drop = yaml.flow [ "ALL" ]; }
+            { security_opt = yaml.flow [ "no-new-privileges:true" ]; }
+            {
+              logging = yaml.map [
+                { driver = "json-file"; }
+                {
+                  options = yaml.map [
+                    { max-size = "10m"; }
+                    { max-file = "3"; }
+                  ];
+                }
+              ];
+            }
+          ]
+        );
+      }
+    ]
+    ++ concatMap template (filter isShared kindsInUse)
+    ++ [
+      yaml.line
+      { services = yaml.map (spaced ([ secrets ] ++ map service parts)); }
+      yaml.line
+      (yaml.comment "Who may talk to whom: parts that share none of these cannot reach each other.")
+      {
+        networks = yaml.map (
+          concatMap (network: [
+            (yaml.comment network.description)
+            { ${network.name} = yaml.map (if network ? isWayIn then wayIn else [ { internal = true; } ]); }
+          ]) containers.networks
+        );
+      }
+      yaml.line
+      { volumes = yaml.map (map (name: { ${name} = yaml.map [ ]; }) volumes); }
+      yaml.line
+      {
+        configs = yaml.map (
+          map (name: { ${name} = yaml.map [ { file = files.${name}.path; } ]; }) (attrNames files)
+        );
+      }
+    ]
+  )
+)

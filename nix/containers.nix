@@ -1,0 +1,341 @@
+# How a part of each kind runs in a container, wherever that is: what compose.yml and stack.yml share.
+topology:
+let
+  inherit (builtins)
+    concatStringsSep
+    filter
+    toString
+    ;
+
+  ours = name: "\${NAMESPACE:-stockmarket}/${name}:\${TAG:-latest}";
+  nobody = "10001:10001";
+  address = part: "${part.name}:${toString part.port.container}";
+  partsOf = kind: filter (part: part.kind == kind) (topology.parts "containers");
+  addresses = kind: concatStringsSep "," (map address (partsOf kind));
+
+  health = name: "/health/${name}";
+in
+rec {
+  members = addresses "mongo";
+  broker = addresses "rabbitmq";
+
+  # Who may talk to whom: parts that share none of these cannot reach each other.
+  networks = [
+    {
+      name = "publishing";
+      description = "publisher, broker";
+    }
+    {
+      name = "consuming";
+      description = "broker, consumers";
+    }
+    {
+      name = "storing";
+      description = "consumers, database, and the database's members among themselves";
+    }
+    {
+      name = "reading";
+      description = "database, live views";
+    }
+    {
+      name = "web";
+      description = "live views, load balancer";
+    }
+    {
+      name = "edge";
+      description = "load balancer; the way in, but not out";
+      isWayIn = true;
+    }
+  ];
+
+  images = {
+    rabbitmq = "rabbitmq:4.3-management";
+    mongo = "mongo:8.0";
+    nginx = "nginx:1.30";
+  };
+
+  # Files of this repository that are mounted: name -> path, and where.
+  files = {
+    secrets = {
+      path = "containers/secrets";
+      target = "/stockmarket/secrets";
+    };
+    make-secrets = {
+      path = "scripts/make-secrets.sh";
+      target = "/stockmarket/make-secrets.sh";
+    };
+    rabbitmq = {
+      path = "containers/rabbitmq/rabbitmq.conf";
+      target = "/etc/rabbitmq/rabbitmq.conf";
+    };
+    rabbitmq-plugins = {
+      path = "containers/rabbitmq/enabled_plugins";
+      target = "/etc/rabbitmq/enabled_plugins";
+    };
+    rabbitmq-health = {
+      path = "containers/health/rabbitmq";
+      target = health "rabbitmq";
+    };
+    mongo-health = {
+      path = "containers/health/mongo";
+      target = health "mongo";
+    };
+    mongo-init = {
+      path = "scripts/mongo-init.mjs";
+      target = "/stockmarket/mongo-init.mjs";
+    };
+    nginx = {
+      path = "nginx/container.conf";
+      target = "/etc/nginx/nginx.conf";
+    };
+    nginx-core = {
+      path = "nginx/core.conf";
+      target = "/etc/nginx/core.conf";
+    };
+    nginx-site = {
+      path = "nginx/site.conf";
+      target = "/etc/nginx/site.conf";
+    };
+    nginx-health = {
+      path = "containers/health/nginx";
+      target = health "nginx";
+    };
+  };
+
+  # Who reads which secrets: a reader is one kind of part, or several with the same rights.
+  readers = [
+    {
+      name = "rabbitmq";
+      uid = 999;
+      files = [
+        "rabbitmq-definitions.json"
+        "erlang.cookie:.erlang.cookie"
+      ];
+    }
+    {
+      name = "mongo";
+      uid = 999;
+      files = [ "mongodb.key" ];
+    }
+    {
+      name = "mongo-init";
+      uid = 10001;
+      files = [
+        "mongodb.key"
+        "mongodb-consumer.password"
+        "mongodb-liveview.password"
+        "mongodb-monitoring.password"
+      ];
+    }
+    {
+      name = "publisher";
+      uid = 10001;
+      files = [ "rabbitmq-publisher.url" ];
+    }
+    {
+      name = "consumer";
+      uid = 10001;
+      files = [
+        "rabbitmq-consumer.url"
+        "mongodb-consumer.url"
+      ];
+    }
+    {
+      name = "liveview";
+      uid = 10001;
+      files = [ "mongodb-liveview.url" ];
+    }
+  ];
+
+  # A part of each kind: image, numeric user, what it runs (where the image does not say), what it is
+  # told beyond the topology, where it may write, whom it can reach, how much it may take, how long it
+  # may need to end. `health` is asked every `interval`, and by whoever waits for the part.
+  kinds = {
+    rabbitmq = {
+      image = images.rabbitmq;
+      user = "999:999";
+      entrypoint = [ "rabbitmq-server" ];
+      environment = [
+        # Where Erlang looks for its cookie.
+        { HOME = "/run/secrets"; }
+        { RABBITMQ_CONFIG_FILE = "/etc/rabbitmq/rabbitmq.conf"; }
+        { RABBITMQ_ENABLED_PLUGINS_FILE = "/etc/rabbitmq/enabled_plugins"; }
+        { RABBITMQ_MNESIA_BASE = "/var/lib/rabbitmq/mnesia"; }
+        { RABBITMQ_GENERATED_CONFIG_DIR = "/tmp/rabbitmq"; }
+        { RABBITMQ_PID_FILE = "/tmp/rabbitmq.pid"; }
+        # The start script becomes the server, so that signals reach it.
+        { RUNNING_UNDER_SYSTEMD = "true"; }
+      ];
+      configs = [
+        "rabbitmq"
+        "rabbitmq-plugins"
+        "rabbitmq-health"
+      ];
+      data = "/var/lib/rabbitmq";
+      tmpfs = [ "/tmp:size=16m,mode=1777" ];
+      networks = [
+        "publishing"
+        "consuming"
+      ];
+      health = [
+        "bash"
+        (health "rabbitmq")
+      ];
+      interval = "2s";
+      memory = "1g";
+      cpus = "1";
+      pids = 500;
+      grace = "30s";
+    };
+
+    mongo = {
+      image = images.mongo;
+      user = "999:999";
+      entrypoint = [
+        "mongod"
+        "--replSet=rs0"
+        "--bind_ip_all"
+        "--nounixsocket"
+        "--dbpath=/data/db"
+        "--auth"
+        "--keyFile=/run/secrets/mongodb.key"
+        # Small caches: the members share a machine with everything else.
+        "--wiredTigerCacheSizeGB=0.25"
+        "--oplogSize=256"
+        "--quiet"
+        "--setParameter=diagnosticDataCollectionEnabled=false"
+        "--setParameter=shutdownTimeoutMillisForSignaledShutdown=1000"
+      ];
+      configs = [ "mongo-health" ];
+      data = "/data/db";
+      tmpfs = [
+        "/tmp:size=16m,mode=1777"
+        # The image would have a volume made for it.
+        "/data/configdb:size=1m,mode=0755"
+      ];
+      networks = [
+        "storing"
+        "reading"
+      ];
+      health = [
+        "bash"
+        (health "mongo")
+      ];
+      interval = "10s";
+      memory = "1g";
+      cpus = "1";
+      pids = 1000;
+      grace = "20s";
+    };
+
+    mongo-init = {
+      image = ours "stock-liveview";
+      user = nobody;
+      entrypoint = [
+        "/bin/node"
+        "/stockmarket/mongo-init.mjs"
+      ];
+      environment = [
+        { MONGODB_MEMBERS = addresses "mongo"; }
+        { SECRETS = "/run/secrets"; }
+        { LIVEVIEW = "/app"; }
+      ];
+      configs = [ "mongo-init" ];
+      networks = [ "storing" ];
+      memory = "256m";
+      cpus = "1";
+      pids = 50;
+      grace = "2s";
+    };
+
+    publisher = {
+      image = ours "stock-publisher";
+      user = nobody;
+      networks = [ "publishing" ];
+      health = [
+        "/bin/stock-publisher"
+        "healthcheck"
+      ];
+      interval = "10s";
+      memory = "256m";
+      cpus = "1";
+      pids = 200;
+      grace = "10s";
+    };
+
+    consumer = {
+      image = ours "stock-consumer";
+      user = nobody;
+      networks = [
+        "consuming"
+        "storing"
+      ];
+      health = [
+        "/bin/stock-consumer"
+        "healthcheck"
+      ];
+      interval = "10s";
+      memory = "256m";
+      cpus = "1";
+      pids = 200;
+      grace = "10s";
+    };
+
+    liveview = {
+      image = ours "stock-liveview";
+      user = nobody;
+      networks = [
+        "reading"
+        "web"
+      ];
+      health = [
+        "/bin/node"
+        "/app/app.js"
+        "healthcheck"
+      ];
+      interval = "10s";
+      memory = "512m";
+      cpus = "1";
+      pids = 100;
+      grace = "10s";
+    };
+
+    nginx = {
+      image = images.nginx;
+      user = "101:101";
+      entrypoint = [
+        "nginx"
+        "-e"
+        "stderr"
+        "-p"
+        "/run/nginx"
+        "-c"
+        "/etc/nginx/nginx.conf"
+      ];
+      configs = [
+        "nginx"
+        "nginx-core"
+        "nginx-site"
+        "nginx-health"
+      ];
+      tmpfs = [
+        "/run/nginx:size=1m,mode=0755,uid=101,gid=101"
+        "/run/nginx/tmp:size=64m,mode=0755,uid=101,gid=101"
+      ];
+      networks = [
+        "edge"
+        "web"
+      ];
+      health = [
+        "bash"
+        (health "nginx")
+        "/"
+      ];
+      interval = "5s";
+      memory = "256m";
+      cpus = "1";
+      pids = 100;
+      grace = "5s";
+    };
+  };
+}
