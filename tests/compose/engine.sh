@@ -1,0 +1,88 @@
+# shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
+# A Docker engine of our own, in a network of its own.
+#
+#   the machine │ the engine's host                │ outside
+#               │ host0 192.0.2.1 ─────────────────│ out0 192.0.2.2
+#               │ dockerd, its bridges, its rules  │ browsers, port scans
+#
+# Both networks are namespaces without a way to anywhere else: neither the machine's ports nor its
+# firewall change, and "what can be reached from outside" has a crisp answer.
+
+readonly host_network=stockmarket-$engine-host outside=stockmarket-$engine-out
+
+# The address of the engine's host as it is seen from outside, of a block that is set aside for examples.
+readonly host_address=192.0.2.1
+
+create_networks() {
+  ip netns add "$host_network"
+  ip netns add "$outside"
+  ip -n "$host_network" link add host0 type veth peer name out0 netns "$outside"
+  ip -n "$host_network" address add "$host_address/24" dev host0
+  ip -n "$outside" address add 192.0.2.2/24 dev out0
+  local network device
+  for network in "$host_network" "$outside"; do
+    for device in lo host0 out0; do
+      ip -n "$network" link set "$device" up 2> /dev/null || true
+    done
+  done
+}
+
+remove_networks() {
+  local network
+  for network in "$host_network" "$outside"; do
+    if [ -e "/run/netns/$network" ]; then
+      ip netns delete "$network"
+    fi
+  done
+}
+
+is_running() { [ -s "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2> /dev/null; }
+
+start_engine() {
+  ! is_running || return 0
+  stop_engine # what a run that was cut off has left
+  say "Starting a Docker engine"
+  mkdir -p "$home"
+  create_networks
+  # A namespace of the network only: dockerd must see the machine's cgroups.
+  setsid nsenter --net="/run/netns/$host_network" dockerd \
+    --host "$DOCKER_HOST" --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/dockerd.pid" \
+    --log-level warn > "$home/log" 2>&1 < /dev/null &
+  echo $! > "$home/pid"
+  disown
+  local attempt
+  for ((attempt = 0; attempt < 120; attempt++)); do
+    ! docker version > /dev/null 2>&1 || return 0
+    is_running || break
+    sleep 0.5
+  done
+  tail -n 20 "$home/log" >&2
+  stop_engine
+  fail "the Docker engine did not start; the end of its log is above"
+}
+
+# Keeps the images, and nothing else.
+stop_engine() {
+  if is_running; then
+    docker swarm leave --force > /dev/null 2>&1 || true
+    docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes > /dev/null 2>&1 || true
+    docker volume ls --quiet | xargs --no-run-if-empty docker volume rm --force > /dev/null 2>&1 || true
+    docker network prune --force > /dev/null 2>&1 || true
+    local pid
+    pid=$(cat "$home/pid")
+    kill "$pid"
+    tail --pid="$pid" --follow /dev/null
+  elif [ -e "$home/pid" ]; then
+    # It was killed: what it ran still runs, under the engine's own folder, and its data may be half written.
+    pgrep --full -- "$home/exec" | xargs --no-run-if-empty kill -9 || true
+    remove_mounts
+    rm -rf "$home/data"
+  fi
+  remove_mounts
+  remove_networks
+  rm -rf "$home/exec" "$home"/*pid "$home/docker.sock"
+}
+
+remove_mounts() {
+  awk -v folder="$home/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | tac | xargs --no-run-if-empty umount --lazy
+}

@@ -1,0 +1,138 @@
+# shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
+# The images that compose.yml names, in the engine: the official ones where a registry can be reached,
+# else stand-ins under the same names, made of the real servers.
+#
+# A stand-in has what compose.yml may rely on: the same paths, the same users by number, the same
+# volumes, bash and coreutils. It has no entrypoint script, because compose.yml calls the servers
+# themselves.
+
+readonly official=(rabbitmq:4.3-management mongo:8.0 nginx:1.30)
+readonly images=$cache/images
+
+load_official() {
+  local image
+  for image in "${official[@]}"; do
+    is_loaded "$image" || copy_official "$image" || stand_in "$image"
+  done
+}
+
+# It is there, and is either the official one or a stand-in made as this file now says.
+is_loaded() {
+  local key
+  key=$(docker image inspect --format '{{ index .Config.Labels "stockmarket.stand-in" }}' "$1" 2> /dev/null) &&
+    [[ -z $key || $key == "$(stand_in_key "${1%%:*}")" ]]
+}
+
+# From the machine's network, because the engine's has no way out.
+copy_official() {
+  command -v skopeo > /dev/null || return 1
+  timeout 15 skopeo inspect --raw "docker://docker.io/library/$1" > /dev/null 2>&1 || return 1
+  say "Fetching $1"
+  skopeo copy --quiet --dest-daemon-host "$DOCKER_HOST" "docker://docker.io/library/$1" "docker-daemon:$1"
+}
+
+# --- stand-ins ------------------------------------------------------------------------------------
+
+# What a stand-in follows from; as a label it tells one from an official image.
+base_key() { declare -f build_base | sha256sum | cut -c 1-16; }
+stand_in_key() { { base_key; declare -f build_root install_packages add_user "install_$1"; cat "$here/images/$1.Dockerfile"; } | sha256sum | cut -c 1-16; }
+
+stand_in() {
+  local name=${1%%:*}
+  build_root "$name"
+  say "Loading a stand-in for $1"
+  DOCKER_BUILDKIT=0 docker build --quiet --tag "$1" --label stockmarket.stand-in="$(stand_in_key "$name")" \
+    --file "$here/images/$name.Dockerfile" "$images/$name" > "$home/build.log" 2>&1 ||
+    { tail -n 20 "$home/build.log" >&2; fail "the stand-in for $1 does not build"; }
+}
+
+# build_root NAME: the server's root file system, as an archive.
+build_root() {
+  one_at_a_time "$images"
+  local folder=$images/$1
+  if [ "$(cat "$folder/key" 2> /dev/null)" != "$(stand_in_key "$1")" ]; then
+    build_base
+    say "Building a stand-in for $1 from Debian's packages"
+    local tree=$images/tree
+    rm -rf "$tree" "$folder"
+    mkdir -p "$folder"
+    cp -a "$images/base" "$tree"
+    "install_$1" "$tree" > "$images/log" 2>&1 || { tail -n 20 "$images/log" >&2; fail "the stand-in for $1 does not build"; }
+    rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree/etc/resolv.conf"
+    tar -C "$tree" --create --file "$folder/root.tar" .
+    rm -rf "$tree"
+    stand_in_key "$1" > "$folder/key"
+  fi
+  exec {lock}>&-
+}
+
+# Debian testing: its servers are of the versions that compose.yml names.
+build_base() {
+  [ "$(cat "$images/base.key" 2> /dev/null)" != "$(base_key)" ] || return 0
+  say "Building Debian's base system (a minute or two, once)"
+  rm -rf "$images/base"
+  DEBOOTSTRAP_DIR=$(debootstrap_folder) debootstrap --variant=minbase testing "$images/base" "$(debian_mirror)" \
+    > "$images/log" 2>&1 || { tail -n 20 "$images/log" >&2; fail "Debian testing cannot be unpacked"; }
+  # No package starts its server, and none brings its documentation.
+  printf '#!/bin/sh\nexit 101\n' > "$images/base/usr/sbin/policy-rc.d"
+  chmod +x "$images/base/usr/sbin/policy-rc.d"
+  printf 'path-exclude=/usr/share/%s/*\n' doc man locale > "$images/base/etc/dpkg/dpkg.cfg.d/small"
+  base_key > "$images/base.key"
+}
+
+debootstrap_folder() {
+  if [ -d "$cache/tools/usr/share/debootstrap" ]; then
+    echo "$cache/tools/usr/share/debootstrap"
+  else
+    echo /usr/share/debootstrap
+  fi
+}
+
+# install_packages TREE PACKAGE…: with the lists that debootstrap has fetched and checked.
+install_packages() {
+  local tree=$1
+  shift
+  cp /etc/resolv.conf "$tree/etc/resolv.conf"
+  DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get install --yes --quiet --no-install-recommends "$@"
+}
+
+# add_user TREE NAME NUMBER HOME
+add_user() {
+  chroot "$1" groupadd --system --gid "$3" "$2"
+  chroot "$1" useradd --system --uid "$3" --gid "$3" --home-dir "$4" "$2"
+}
+
+install_rabbitmq() {
+  local tree=$1
+  add_user "$tree" rabbitmq 999 /var/lib/rabbitmq
+  install_packages "$tree" rabbitmq-server
+  ln -s "$(basename "$tree"/usr/lib/rabbitmq/lib/rabbitmq_server-*)" "$tree/usr/lib/rabbitmq/lib/current"
+  ln -s /usr/lib/rabbitmq/lib/current "$tree/opt/rabbitmq"
+  mkdir -p "$tree/etc/rabbitmq/conf.d"
+  # As in the official image: these plugins, a guest from anywhere, logs to the console, and a user who
+  # may write all of it.
+  echo '[rabbitmq_management,rabbitmq_prometheus].' > "$tree/etc/rabbitmq/enabled_plugins"
+  printf '%s\n' 'loopback_users.guest = false' 'log.console = true' > "$tree/etc/rabbitmq/conf.d/10-defaults.conf"
+  chown -R 999:999 "$tree/etc/rabbitmq" "$tree/var/lib/rabbitmq" "$tree/var/log/rabbitmq"
+}
+
+install_mongo() {
+  local tree=$1 mongod
+  add_user "$tree" mongodb 999 /data/db
+  install_packages "$tree" libcurl4t64 libssl3t64 liblzma5
+  "$root/scripts/install" servers
+  mongod=$(sed -n 's/^exec "\(.*\)" "\$@"$/\1/p' "$root/.local/tools/bin/mongod")
+  install -m 0755 "$mongod" "$tree/usr/bin/mongod"
+  mkdir -p "$tree/data/db" "$tree/data/configdb"
+  chown -R 999:999 "$tree/data"
+  chroot "$tree" mongod --version
+}
+
+install_nginx() {
+  local tree=$1
+  add_user "$tree" nginx 101 /nonexistent
+  install_packages "$tree" nginx
+  mkdir -p "$tree/var/cache/nginx"
+  ln -sf /dev/stdout "$tree/var/log/nginx/access.log"
+  ln -sf /dev/stderr "$tree/var/log/nginx/error.log"
+}

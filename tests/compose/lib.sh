@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# What the scripts of this folder share: where things are, and how to speak to the reader. Sourced,
+# never run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export here=$root/tests/compose
+# Tools and images are kept from run to run, each engine's folder but for its images not.
+cache=$root/.local/compose
+# Several engines may run at the same time, each under a name of its own.
+engine=${ENGINE:-try}
+home=$cache/engines/$engine
+
+export DOCKER_HOST=unix://$home/docker.sock DOCKER_CONFIG=$cache/docker
+unset DOCKER_CONTEXT DOCKER_TLS_VERIFY
+export PATH=$cache/tools/usr/bin:$cache/tools/usr/sbin:$PATH
+
+say() { printf '== %s\n' "$*" >&2; }
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+# one_at_a_time FOLDER: waits until no other process works on this folder, until this script ends.
+one_at_a_time() {
+  mkdir -p "$1"
+  exec {lock}> "$1/.lock"
+  flock "$lock"
+}

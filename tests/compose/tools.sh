@@ -1,0 +1,84 @@
+# shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
+# The programs that the tests need, unpacked below .local/compose/tools: nothing is installed on the
+# machine, so no package can start an engine there.
+#
+# compose.yml asks for an engine of version 25 or later. Debian 13 brings one, and the Compose plugin;
+# both run on Debian 12 too. What runs containers and sets up networks comes from the machine's own
+# Debian, because it is made for the machine's C library.
+
+# Of Debian 13, each with a program in it.
+readonly engine_packages=(docker.io docker-cli docker-compose containerd)
+
+# debian_mirror: prints where this machine gets Debian's packages from.
+debian_mirror() {
+  local codename
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  # shellcheck disable=SC2016 # apt expands it
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+    awk -v release="$codename" '$2 == release { sub("/$", "", $1); print $1; exit }'
+}
+
+# apt_of RELEASE COMMAND…: apt for another release than the machine's, with lists of its own.
+apt_of() {
+  local release=$1 command=$2
+  shift 2
+  local folder=$cache/apt/$release
+  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_mirror) $release main" > "$folder/sources.list"
+  "$command" -qq -o Dir::Etc::SourceList="$folder/sources.list" -o Dir::Etc::SourceParts=- \
+    -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache" \
+    -o Debug::NoLocking=1 -o APT::Sandbox::User= "$@"
+}
+
+# unpack ARCHIVE-FOLDER
+unpack() {
+  local archive
+  for archive in "$1"/*.deb; do
+    dpkg --extract "$archive" "$cache/tools.new"
+  done
+}
+
+# The machine's own release: only what it does not have, with all that needs.
+unpack_companions() {
+  local wanted=() packages
+  command -v runc > /dev/null || wanted+=(runc)
+  command -v docker-init > /dev/null || wanted+=(tini)
+  command -v iptables > /dev/null || wanted+=(iptables)
+  command -v ip > /dev/null || wanted+=(iproute2)
+  command -v debootstrap > /dev/null || wanted+=(debootstrap)
+  [ "${#wanted[@]}" -gt 0 ] || return 0
+  apt-get update -qq
+  packages=$(apt-get --simulate --no-install-recommends install "${wanted[@]}" | awk '$1 == "Inst" { print $2 }')
+  mkdir "$1/companions"
+  # shellcheck disable=SC2086 # one word per package
+  (cd "$1/companions" && apt-get download -qq -o APT::Sandbox::User= $packages)
+  unpack "$1/companions"
+  # Debian's docker.io looks for tini under this name.
+  [ ! -e "$cache/tools.new/usr/bin/tini" ] || ln -sf tini "$cache/tools.new/usr/bin/docker-init"
+}
+
+install_tools() {
+  [ "$(id -u)" = 0 ] || fail "a container engine and network namespaces need root: run this as root"
+  command -v apt-get > /dev/null ||
+    fail "the tests take their container engine from Debian's packages, and this machine has no apt-get"
+  one_at_a_time "$cache"
+  local stamp
+  stamp=$(sha256sum < "$here/tools.sh")
+  if [ "$(cat "$cache/tools/stamp" 2> /dev/null)" != "$stamp" ]; then
+    say "Fetching Docker and Compose from Debian"
+    local archives
+    archives=$(mktemp -d)
+    rm -rf "$cache/tools.new"
+    mkdir -p "$cache/tools.new"
+    apt_of trixie apt-get update
+    (cd "$archives" && apt_of trixie apt-get download "${engine_packages[@]}")
+    unpack "$archives"
+    unpack_companions "$archives"
+    echo "$stamp" > "$cache/tools.new/stamp"
+    rm -rf "$cache/tools" "$archives"
+    mv "$cache/tools.new" "$cache/tools"
+  fi
+  mkdir -p "$DOCKER_CONFIG/cli-plugins"
+  ln -sf "$cache/tools/usr/libexec/docker/cli-plugins/docker-compose" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+  exec {lock}>&-
+}
