@@ -71,10 +71,11 @@ let
           {
             healthcheck = yaml.map [
               { test = yaml.flow ([ "CMD" ] ++ it.health); }
-              { inherit (it) interval; }
+              { interval = "10s"; }
               { timeout = "5s"; }
               { retries = 3; }
               { start_period = "60s"; }
+              { start_interval = "1s"; }
             ];
           }
         ]

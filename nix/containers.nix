@@ -149,7 +149,8 @@ rec {
 
   # A part of each kind: image, numeric user, what it runs (where the image does not say), what it is
   # told beyond the topology, where it may write, whom it can reach, how much it may take, how long it
-  # may need to end. `health` is asked every `interval`, and by whoever waits for the part.
+  # may need to end. `health` is what whoever waits
+  # for the part looks at.
   kinds = {
     rabbitmq = {
       image = images.rabbitmq;
@@ -181,7 +182,6 @@ rec {
         "bash"
         (health "rabbitmq")
       ];
-      interval = "2s";
       memory = "1g";
       cpus = "1";
       pids = 500;
@@ -221,7 +221,6 @@ rec {
         "bash"
         (health "mongo")
       ];
-      interval = "10s";
       memory = "1g";
       cpus = "1";
       pids = 1000;
@@ -256,7 +255,6 @@ rec {
         "/bin/stock-publisher"
         "healthcheck"
       ];
-      interval = "10s";
       memory = "256m";
       cpus = "1";
       pids = 200;
@@ -274,7 +272,6 @@ rec {
         "/bin/stock-consumer"
         "healthcheck"
       ];
-      interval = "10s";
       memory = "256m";
       cpus = "1";
       pids = 200;
@@ -293,7 +290,6 @@ rec {
         "/app/app.js"
         "healthcheck"
       ];
-      interval = "10s";
       memory = "512m";
       cpus = "1";
       pids = 100;
@@ -331,7 +327,6 @@ rec {
         (health "nginx")
         "/"
       ];
-      interval = "5s";
       memory = "256m";
       cpus = "1";
       pids = 100;
