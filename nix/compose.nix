@@ -24,7 +24,7 @@ let
   # With an empty line before each but the first.
   spaced = blocks: tail (concatMap (block: [ yaml.line ] ++ block) blocks);
 
-  parts = topology.parts "containers";
+  parts = topology.parts "containers" ++ containers.operatorParts;
   ofKind = kind: filter (part: part.kind == kind) parts;
   # A kind of which there are several parts is written once, and each of them refers to it.
   isShared = kind: length (ofKind kind) > 1;
@@ -79,8 +79,10 @@ let
             ];
           }
         ]
-      else
+      else if part.kind == "mongo-init" then
         [ { restart = "no"; } ]
+      else
+        [ ]
     )
     ++ [ { networks = yaml.flow it.networks; } ]
     ++ optional (it ? configs) [ { configs = map mounted it.configs; } ]
@@ -99,11 +101,14 @@ let
       { inherit (files.${name}) target; }
     ];
 
-  limits = it: [
-    { mem_limit = it.memory; }
-    { inherit (it) cpus; }
-    { pids_limit = it.pids; }
-  ];
+  limits =
+    it:
+    [
+      { mem_limit = it.memory; }
+      { inherit (it) cpus; }
+      { pids_limit = it.pids; }
+    ]
+    ++ optional (it ? files) [ { ulimits = yaml.map [ { nofile = it.files; } ]; } ];
 
   # What it alone has.
   own =
@@ -114,13 +119,20 @@ let
     in
     optional (environment != [ ]) [ { environment = yaml.map environment; } ]
     ++ optional (volumes != [ ]) [ { inherit volumes; } ]
-    ++ optional (part.kind == "nginx") [
-      {
-        ports = [
-          "\${${part.port.variable}:-${toString part.port.local}}:${toString part.port.container}"
-        ];
-      }
-    ];
+    ++ published part;
+
+  # The load balancer is for everybody, the operator's parts for this machine alone.
+  published =
+    part:
+    let
+      port = "\${${part.port.variable}:-${toString part.port.local}}:${toString part.port.container}";
+    in
+    if part.kind == "nginx" then
+      [ { ports = [ port ]; } ]
+    else if part ? profile && part ? port then
+      [ { ports = [ "127.0.0.1:${port}" ]; } ]
+    else
+      [ ];
 
   variable =
     entry:
@@ -135,7 +147,9 @@ let
     (yaml.comment part.description)
     {
       ${part.name} = yaml.map (
-        (if isShared part.kind then [ (merge part.kind) ] else common part) ++ own part
+        optional (part ? profile) [ { profiles = yaml.flow [ part.profile ]; } ]
+        ++ (if isShared part.kind then [ (merge part.kind) ] else common part)
+        ++ own part
       );
     }
   ];

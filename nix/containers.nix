@@ -46,12 +46,27 @@ rec {
       description = "load balancer; the way in, but not out";
       isWayIn = true;
     }
+    {
+      name = "monitoring";
+      description = "what watches, among itself";
+    }
+    {
+      name = "managing";
+      description = "broker, and the door to its management page";
+    }
+    {
+      name = "desk";
+      description = "the operator's doors, from this machine alone; the way in, but not out";
+      isWayIn = true;
+    }
   ];
 
   images = {
     rabbitmq = "rabbitmq:4.3-management";
     mongo = "mongo:8.0";
     nginx = "nginx:1.30";
+    prometheus = "prom/prometheus:v3.13.2";
+    grafana = "grafana/grafana:13.1.2";
   };
 
   # Files of this repository that are mounted: name -> path, and where.
@@ -100,6 +115,30 @@ rec {
       path = "containers/health/nginx";
       target = health "nginx";
     };
+    management = {
+      path = "containers/management/nginx.conf";
+      target = "/etc/nginx/nginx.conf";
+    };
+    mongo-metrics = {
+      path = "scripts/mongo-metrics.mjs";
+      target = "/stockmarket/mongo-metrics.mjs";
+    };
+    prometheus = {
+      path = "containers/prometheus.yml";
+      target = "/etc/prometheus/prometheus.yml";
+    };
+    grafana-sources = {
+      path = "containers/grafana/sources.yml";
+      target = "/etc/grafana/provisioning/datasources/sources.yml";
+    };
+    grafana-dashboards = {
+      path = "containers/grafana/dashboards.yml";
+      target = "/etc/grafana/provisioning/dashboards/dashboards.yml";
+    };
+    grafana-dashboard = {
+      path = "containers/grafana/stockmarket.json";
+      target = "/dashboards/stockmarket.json";
+    };
   };
 
   # Who reads which secrets: a reader is one kind of part, or several with the same rights.
@@ -145,6 +184,21 @@ rec {
       uid = 10001;
       files = [ "mongodb-liveview.url" ];
     }
+    {
+      name = "mongo-metrics";
+      uid = 10001;
+      files = [ "mongodb-monitoring.url" ];
+    }
+    {
+      name = "prometheus";
+      uid = 65534;
+      files = [ "rabbitmq-monitoring.password" ];
+    }
+    {
+      name = "grafana";
+      uid = 472;
+      files = [ "grafana-admin.password" ];
+    }
   ];
 
   # A part of each kind: image, numeric user, what it runs (where the image does not say), what it is
@@ -157,6 +211,10 @@ rec {
       user = "999:999";
       entrypoint = [ "rabbitmq-server" ];
       environment = [
+        # Its data bears its name, which must not change with the container's. Other nodes are not let in.
+        { RABBITMQ_NODENAME = "rabbit@localhost"; }
+        { RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = "-kernel inet_dist_use_interface {127,0,0,1}"; }
+        { ERL_EPMD_ADDRESS = "127.0.0.1"; }
         # Where Erlang looks for its cookie.
         { HOME = "/run/secrets"; }
         { RABBITMQ_CONFIG_FILE = "/etc/rabbitmq/rabbitmq.conf"; }
@@ -177,6 +235,7 @@ rec {
       networks = [
         "publishing"
         "consuming"
+        "managing"
       ];
       health = [
         "bash"
@@ -332,5 +391,167 @@ rec {
       pids = 100;
       grace = "5s";
     };
+
+    # ---- For the operator ---------------------------------------------------------------------------
+
+    management = {
+      image = images.nginx;
+      user = "101:101";
+      inherit (kinds.nginx) entrypoint tmpfs;
+      configs = [ "management" ];
+      networks = [
+        "managing"
+        "desk"
+      ];
+      memory = "64m";
+      cpus = "0.5";
+      pids = 20;
+      grace = "5s";
+    };
+
+    mongo-metrics = {
+      image = ours "stock-liveview";
+      user = nobody;
+      entrypoint = [
+        "/bin/node"
+        "/stockmarket/mongo-metrics.mjs"
+      ];
+      environment = [
+        { MONGODB_URL_FILE = "/run/secrets/mongodb-monitoring.url"; }
+        { LIVEVIEW = "/app"; }
+      ];
+      configs = [ "mongo-metrics" ];
+      networks = [
+        "reading"
+        "monitoring"
+      ];
+      health = [
+        "/bin/node"
+        "/stockmarket/mongo-metrics.mjs"
+        "healthcheck"
+      ];
+      memory = "256m";
+      cpus = "0.5";
+      pids = 50;
+      grace = "5s";
+    };
+
+    # It reaches all whom it asks, and is reached by Grafana and from this machine alone.
+    prometheus = {
+      image = images.prometheus;
+      user = "65534:65534";
+      entrypoint = [
+        "/bin/prometheus"
+        "--config.file=/etc/prometheus/prometheus.yml"
+        "--storage.tsdb.path=/prometheus"
+        "--storage.tsdb.retention.time=15d"
+        "--storage.tsdb.retention.size=1GB"
+      ];
+      configs = [ "prometheus" ];
+      data = "/prometheus";
+      networks = [
+        "publishing"
+        "consuming"
+        "web"
+        "monitoring"
+        "desk"
+      ];
+      health = [
+        "/bin/promtool"
+        "check"
+        "ready"
+      ];
+      memory = "512m";
+      cpus = "1";
+      pids = 200;
+      grace = "20s";
+    };
+
+    grafana = {
+      image = images.grafana;
+      user = "472:0";
+      environment = [
+        { GF_SECURITY_ADMIN_PASSWORD__FILE = "/run/secrets/grafana-admin.password"; }
+        # Whoever is on this machine may look; to change something one has to log in.
+        { GF_AUTH_ANONYMOUS_ENABLED = "true"; }
+        { GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH = "/dashboards/stockmarket.json"; }
+        { GF_LOG_MODE = "console"; }
+        # It has no way out, and need not try.
+        { GF_ANALYTICS_REPORTING_ENABLED = "false"; }
+        { GF_ANALYTICS_CHECK_FOR_UPDATES = "false"; }
+        { GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES = "false"; }
+        { GF_NEWS_NEWS_FEED_ENABLED = "false"; }
+        { GF_PLUGINS_PREINSTALL_DISABLED = "true"; }
+      ];
+      configs = [
+        "grafana-sources"
+        "grafana-dashboards"
+        "grafana-dashboard"
+      ];
+      data = "/var/lib/grafana";
+      tmpfs = [ "/tmp:size=64m,mode=1777" ];
+      networks = [
+        "monitoring"
+        "desk"
+      ];
+      health = [
+        "wget"
+        "-q"
+        "-O"
+        "/dev/null"
+        "http://127.0.0.1:3000/api/health"
+      ];
+      memory = "512m";
+      cpus = "1";
+      pids = 200;
+      grace = "10s";
+    };
   };
+
+  # Only where their profile is asked for, and only for this machine.
+  operatorParts = [
+    {
+      name = "management";
+      kind = "management";
+      profile = "management";
+      description = "the door to the broker's management page";
+      port = {
+        variable = "RABBITMQ_MANAGEMENT_PORT";
+        local = 15672;
+        container = 15672;
+      };
+      needs = [ { rabbitmq = "started"; } ];
+    }
+    {
+      name = "mongo-metrics";
+      kind = "mongo-metrics";
+      profile = "monitoring";
+      description = "tells Prometheus how the replica set is";
+      needs = [ { mongo-init = "done"; } ];
+    }
+    {
+      name = "prometheus";
+      kind = "prometheus";
+      profile = "monitoring";
+      description = "collects the metrics of all parts";
+      port = {
+        variable = "PROMETHEUS_PORT";
+        local = 9090;
+        container = 9090;
+      };
+      needs = [ ];
+    }
+    {
+      name = "grafana";
+      kind = "grafana";
+      profile = "monitoring";
+      description = "shows them";
+      port = {
+        variable = "GRAFANA_PORT";
+        local = 3030;
+        container = 3000;
+      };
+      needs = [ ];
+    }
+  ];
 }

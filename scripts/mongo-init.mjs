@@ -71,8 +71,7 @@ async function until(what, attempt) {
   }
 }
 
-const hello = (member) =>
-  withMember(member, { serverSelectionTimeoutMS: 500 }, (admin) => admin.command({ hello: 1 }));
+const hello = (member) => withMember(member, { serverSelectionTimeoutMS: 500 }, (admin) => admin.command({ hello: 1 }));
 
 async function initiate() {
   const config = {
