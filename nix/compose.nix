@@ -254,25 +254,7 @@ yaml.write (
         write, it says so.
       '')
       {
-        x-part = yaml.anchor "part" (
-          yaml.map [
-            { restart = "unless-stopped"; }
-            { read_only = true; }
-            { cap_drop = yaml.flow [ "ALL" ]; }
-            { security_opt = yaml.flow [ "no-new-privileges:true" ]; }
-            {
-              logging = yaml.map [
-                { driver = "json-file"; }
-                {
-                  options = yaml.map [
-                    { max-size = "10m"; }
-                    { max-file = "3"; }
-                  ];
-                }
-              ];
-            }
-          ]
-        );
+        x-part = yaml.anchor "part" (yaml.map containers.hardening);
       }
     ]
     ++ concatMap template (filter isShared kindsInUse)

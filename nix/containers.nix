@@ -1,6 +1,7 @@
 # How a part of each kind runs in a container, wherever that is: what compose.yml and stack.yml share.
 topology:
 let
+  yaml = import ./yaml.nix;
   inherit (builtins)
     concatStringsSep
     filter
@@ -16,8 +17,29 @@ let
   health = name: "/health/${name}";
 in
 rec {
+  inherit ours nobody;
   members = addresses "mongo";
   broker = addresses "rabbitmq";
+
+  # What every part is held to. Its files are its image's and cannot be changed; where it has to write,
+  # it says so.
+  hardening = [
+    { restart = "unless-stopped"; }
+    { read_only = true; }
+    { cap_drop = yaml.flow [ "ALL" ]; }
+    { security_opt = yaml.flow [ "no-new-privileges:true" ]; }
+    {
+      logging = yaml.map [
+        { driver = "json-file"; }
+        {
+          options = yaml.map [
+            { max-size = "10m"; }
+            { max-file = "3"; }
+          ];
+        }
+      ];
+    }
+  ];
 
   # Who may talk to whom: parts that share none of these cannot reach each other.
   networks = [
@@ -384,6 +406,7 @@ rec {
       health = [
         "bash"
         (health "nginx")
+        (toString topology.ports.nginx.container)
         "/"
       ];
       memory = "256m";
@@ -398,7 +421,16 @@ rec {
       image = images.nginx;
       user = "101:101";
       inherit (kinds.nginx) entrypoint tmpfs;
-      configs = [ "management" ];
+      configs = [
+        "management"
+        "nginx-health"
+      ];
+      health = [
+        "bash"
+        (health "nginx")
+        "15672"
+        "/"
+      ];
       networks = [
         "managing"
         "desk"
