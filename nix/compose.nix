@@ -192,12 +192,6 @@ let
             ) readers;
           }
           {
-            environment = yaml.map [
-              { RABBITMQ_ADDRESS = containers.broker; }
-              { MONGODB_MEMBERS = containers.members; }
-            ];
-          }
-          {
             volumes = [
               "./secrets:/own:ro"
               "secrets:/secrets"
@@ -208,6 +202,7 @@ let
             configs = map mounted [
               "secrets"
               "make-secrets"
+              "addresses"
             ];
           }
           {
@@ -233,6 +228,13 @@ let
   wayIn = [
     { driver_opts = yaml.map [ { "com.docker.network.bridge.enable_ip_masquerade" = "false"; } ]; }
   ];
+
+  usedFiles = [
+    "secrets"
+    "make-secrets"
+    "addresses"
+  ]
+  ++ concatMap (part: kinds.${part.kind}.configs or [ ]) parts;
 
   kindsInUse = foldl' (
     known: part: if elem part.kind known then known else known ++ [ part.kind ]
@@ -276,7 +278,9 @@ yaml.write (
       yaml.line
       {
         configs = yaml.map (
-          map (name: { ${name} = yaml.map [ { file = files.${name}.path; } ]; }) (attrNames files)
+          map (name: { ${name} = yaml.map [ { file = files.${name}.path; } ]; }) (
+            filter (name: elem name usedFiles) (attrNames files)
+          )
         );
       }
     ]

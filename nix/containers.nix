@@ -18,8 +18,14 @@ let
 in
 rec {
   inherit ours nobody;
-  members = addresses "mongo";
-  broker = addresses "rabbitmq";
+  # For scripts: containers/addresses.
+  addressesFile = ''
+    # ${import ./notice.nix}
+    # shellcheck shell=bash disable=SC2034
+    # Where the servers are, in containers.
+    rabbitmq_address=${addresses "rabbitmq"}
+    mongodb_members=${addresses "mongo"}
+  '';
 
   # What every part is held to. Its files are its image's and cannot be changed; where it has to write,
   # it says so.
@@ -101,9 +107,17 @@ rec {
       path = "scripts/make-secrets.sh";
       target = "/stockmarket/make-secrets.sh";
     };
+    addresses = {
+      path = "containers/addresses";
+      target = "/stockmarket/addresses";
+    };
     rabbitmq = {
       path = "containers/rabbitmq/rabbitmq.conf";
       target = "/etc/rabbitmq/rabbitmq.conf";
+    };
+    rabbitmq-cluster = {
+      path = "containers/rabbitmq/cluster.conf";
+      target = "/etc/rabbitmq/conf.d/90-cluster.conf";
     };
     rabbitmq-plugins = {
       path = "containers/rabbitmq/enabled_plugins";

@@ -33,6 +33,9 @@ let
   # Of the replica set. Three survive the loss of one.
   members = 3;
 
+  # Of the cluster that several machines run; one machine runs one.
+  brokers = 3;
+
   # Where each part is reached: on this machine, all of them at once on 127.0.0.1; in containers.
   ports = {
     nginx = {
@@ -151,6 +154,7 @@ let
       {
         name = "consumer-${lowercase company}${suffix "-"}";
         kind = "consumer";
+        inherit company number;
         description =
           if number == 1 then
             "averages the trades of ${company}"
@@ -204,9 +208,11 @@ in
     consumers
     liveviews
     members
+    brokers
     ports
     liveviewNames
     memberNames
+    numbered
     ;
 
   # Every part in the order of the data's way, for "local" or "containers".
