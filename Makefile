@@ -2,7 +2,7 @@
 # given to any of them: make up NGINX_PORT=8080
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean test lint unit integration end-to-end test-nix bench fmt generate screenshot
+.PHONY: help up down status logs clean test lint unit integration end-to-end test-nix test-compose bench fmt generate screenshot
 
 ##@ Running the system on this machine
 
@@ -40,6 +40,9 @@ end-to-end: ## the system as a user runs it
 
 test-nix: ## the flake: what it builds, and that it builds the same again (needs root)
 	@tests/nix/run
+
+test-compose: ## the system in containers, on an engine of its own (STAGE="start security": only these; needs root)
+	@tests/compose/run $(STAGE)
 
 bench: ## how fast the parts are
 	@scripts/bench

@@ -10,21 +10,23 @@
 
 readonly host_network=stockmarket-$engine-host outside=stockmarket-$engine-out
 
-# The address of the engine's host as it is seen from outside, of a block that is set aside for examples.
-readonly host_address=192.0.2.1
+# Addresses of a block that is set aside for examples.
+readonly host_address=192.0.2.1 outside_address=192.0.2.2
 
 create_networks() {
   ip netns add "$host_network"
   ip netns add "$outside"
   ip -n "$host_network" link add host0 type veth peer name out0 netns "$outside"
   ip -n "$host_network" address add "$host_address/24" dev host0
-  ip -n "$outside" address add 192.0.2.2/24 dev out0
+  ip -n "$outside" address add "$outside_address/24" dev out0
   local network device
   for network in "$host_network" "$outside"; do
     for device in lo host0 out0; do
       ip -n "$network" link set "$device" up 2> /dev/null || true
     done
   done
+  # Whoever is outside tries the host also for addresses behind it.
+  ip -n "$outside" route add default via "$host_address"
 }
 
 remove_networks() {
@@ -71,7 +73,7 @@ stop_engine() {
     local pid
     pid=$(cat "$home/pid")
     kill "$pid"
-    tail --pid="$pid" --follow /dev/null
+    tail --pid="$pid" --follow /dev/null > /dev/null
   elif [ -e "$home/pid" ]; then
     # It was killed: what it ran still runs, under the engine's own folder, and its data may be half written.
     pgrep --full -- "$home/exec" | xargs --no-run-if-empty kill -9 || true

@@ -1,0 +1,240 @@
+// No one gets in, and no part gets further than its work needs. What is allowed is said in security.mjs.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { addresses, primary, withMember } from "./database.mjs";
+import * as security from "./security.mjs";
+import { eventually, outside, outsideAddress, root, System } from "./system.mjs";
+
+const amqp = createRequire(join(root, "tests/package.json"))("amqplib");
+const system = new System();
+
+describe("the system in containers", () => {
+  before(async () => {
+    await system.remove();
+    await system.up();
+    await system.healthy(180_000);
+  });
+  after(() => system.remove());
+
+  describe("networks", () => {
+    test("each part reaches those that it works with, and nobody else", async () => {
+      assert.deepEqual(await security.checkReach(system), []);
+    });
+
+    test("no part gets out", async () => {
+      const listener = `${outsideAddress}:8080`;
+      const program = `require("node:net").createServer().listen(8080, () => console.log("listens"))`;
+      const server = spawn(outside[0], [...outside.slice(1), process.execPath, "--eval", program]);
+      await once(server.stdout, "data");
+      try {
+        assert.deepEqual(await security.reached(["env"], [listener]), [listener], "the host itself gets there");
+        assert.deepEqual(await security.checkWayOut(system, listener), []);
+      } finally {
+        server.kill();
+      }
+    });
+
+    test("a scan of all ports of the host finds NGINX, and nothing else", async () => {
+      assert.deepEqual(await security.checkPorts(), []);
+    });
+
+    test("who knows the containers' addresses reaches only NGINX from outside", async () => {
+      assert.deepEqual(await security.checkDirectWay(system), []);
+    });
+  });
+
+  describe("processes", () => {
+    test("none is root, has a capability, or can gain one", async () => {
+      assert.deepEqual(await security.checkProcesses(system), []);
+    });
+    test("none can change its image's files", async () => {
+      assert.deepEqual(await security.checkFiles(system), []);
+    });
+    test("all are held to limits", async () => {
+      assert.deepEqual(await security.checkSettings(system), []);
+    });
+  });
+
+  describe("secrets", () => {
+    test("none shows in docker inspect, logs, images, environments or command lines", async () => {
+      assert.deepEqual(await security.checkSecrets(system), []);
+    });
+    test("each part reads its own, and nobody else's", async () => {
+      assert.deepEqual(await security.checkSecretFiles(system), []);
+    });
+  });
+
+  describe("the broker's users", () => {
+    /** What the broker says to one who uses a channel; undefined if nothing went wrong. */
+    async function refusal(user, password, use) {
+      const host = addresses(await system.container("rabbitmq"))[0];
+      let connection;
+      try {
+        connection = await amqp.connect(`amqp://${user}:${password}@${host}:5672/%2f`);
+        connection.on("error", () => {});
+        const channel = await connection.createConfirmChannel();
+        channel.on("error", () => {});
+        await use(channel);
+        return undefined;
+      } catch (error) {
+        return error.message;
+      } finally {
+        await connection?.close().catch(() => {});
+      }
+    }
+    const password = (user) => system.secret(`rabbitmq-${user}.password`);
+    const nothing = () => {};
+
+    test("there is no guest, and no password but the right one", async () => {
+      assert.match(await refusal("guest", "guest", nothing), /ACCESS_REFUSED/);
+      assert.match(await refusal("publisher", "wrong", nothing), /ACCESS_REFUSED/);
+      assert.match(await refusal("publisher", await password("consumer"), nothing), /ACCESS_REFUSED/);
+      assert.equal(await refusal("publisher", await password("publisher"), nothing), undefined);
+    });
+
+    const forbidden = [
+      ["publisher", "read a company's trades", (channel) => channel.consume("MSFT", nothing)],
+      ["publisher", "write into the consumer's queues", (channel) => channel.assertQueue("MSFT.rejected")],
+      ["publisher", "declare an exchange", (channel) => channel.assertExchange("other", "fanout")],
+      ["consumer", "declare a company's queue", (channel) => channel.assertQueue("OTHER")],
+      ["consumer", "delete a company's queue", (channel) => channel.deleteQueue("MSFT")],
+      ["consumer", "read what was rejected", (channel) => channel.get("MSFT.rejected")],
+      ["monitoring", "read a company's trades", (channel) => channel.consume("MSFT", nothing)],
+      ["monitoring", "declare a queue", (channel) => channel.assertQueue("OTHER")],
+    ];
+    for (const [user, what, use] of forbidden) {
+      test(`${user} cannot ${what}`, async () => {
+        assert.match((await refusal(user, await password(user), use)) ?? "it could", /ACCESS_REFUSED|NOT_FOUND/);
+      });
+    }
+  });
+
+  describe("the database's users", () => {
+    const refused = { unauthorized: 13, authentication: 18 };
+    const urlOf = (user) => system.secret(`mongodb-${user}.url`);
+
+    /** The code of the database's refusal; undefined if nothing went wrong. */
+    async function refusal(url, use) {
+      const { host } = await eventually("a primary", 30_000, () => primary(system));
+      return withMember(host, url, use).then(
+        () => undefined,
+        ({ code, message }) => code ?? message,
+      );
+    }
+    const stocks = (client) => client.db("stockmarket").collection("stocks");
+
+    test("nobody is let in without a password, or with another's", async () => {
+      assert.equal(await refusal(undefined, (client) => stocks(client).findOne()), refused.unauthorized);
+      assert.equal(
+        await refusal("mongodb://admin:admin@host", (client) => stocks(client).findOne()),
+        refused.authentication,
+      );
+      const mixed = (await urlOf("consumer")).replace("//consumer:", "//liveview:");
+      assert.equal(await refusal(mixed, (client) => stocks(client).findOne()), refused.authentication);
+    });
+
+    test("each can do its work", async () => {
+      assert.equal(await refusal(await urlOf("liveview"), (client) => stocks(client).findOne()), undefined);
+      assert.equal(await refusal(await urlOf("consumer"), (client) => stocks(client).findOne()), undefined);
+    });
+
+    const average = { company: "NONE", avgPrice: 1 };
+    const forbidden = [
+      ["liveview", "write", (client) => stocks(client).insertOne(average)],
+      ["liveview", "delete", (client) => stocks(client).deleteMany({ company: "NONE" })],
+      ["liveview", "read another database", (client) => client.db("admin").collection("system.users").findOne()],
+      [
+        "consumer",
+        "write into another database",
+        (client) => client.db("other").collection("stocks").insertOne(average),
+      ],
+      [
+        "consumer",
+        "make a user",
+        (client) => client.db("admin").command({ createUser: "other", pwd: "other", roles: ["root"] }),
+      ],
+      ["consumer", "reconfigure the replica set", (client) => client.db("admin").command({ replSetStepDown: 1 })],
+      ["monitoring", "read averages", (client) => stocks(client).findOne()],
+    ];
+    for (const [user, what, use] of forbidden) {
+      test(`${user} cannot ${what}`, async () => {
+        assert.equal(await refusal(await urlOf(user), use), refused.unauthorized);
+      });
+    }
+  });
+
+  test("with the profile `management` the broker's page is only on the host itself", async () => {
+    await system.compose("--profile", "management", "up", "--detach", "--wait", "management");
+    try {
+      assert.deepEqual(await security.checkPorts({ isManaging: true }), []);
+      assert.deepEqual(await security.checkReach(system), []);
+      assert.deepEqual(await security.checkProcesses(system), []);
+      assert.deepEqual(await security.checkFiles(system), []);
+      assert.deepEqual(await security.checkSettings(system), []);
+    } finally {
+      await system.compose("--profile", "management", "rm", "--stop", "--force", "management");
+    }
+  });
+
+  // The checks are worth something only if they fail without what they check.
+  describe("with the protections taken away", () => {
+    let folder;
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), "stockmarket-override."));
+      const url = (await system.secret("rabbitmq-publisher.url")).replaceAll("$", "$$$$");
+      await writeFile(
+        join(folder, "override.yml"),
+        `services:
+  publisher:
+    user: "0:0"
+    read_only: false
+    security_opt: !reset []
+    cap_drop: !reset []
+    networks: [storing]
+    environment:
+      RABBITMQ_URL: ${JSON.stringify(url)}
+      RABBITMQ_URL_FILE: !reset null
+  liveview1:
+    networks: [edge]
+    ports: ["27017:3000"]
+`,
+      );
+      await new System([join(folder, "override.yml")]).compose("up", "--detach", "--no-deps", "publisher", "liveview1");
+    });
+    after(() => rm(folder, { recursive: true }));
+
+    const has = (problems, pattern) =>
+      assert.ok(
+        problems.some((problem) => pattern.test(problem)),
+        problems.join("\n"),
+      );
+
+    test("a root in a container is found", async () => {
+      const problems = await security.checkProcesses(system);
+      has(problems, /^publisher: .* is root$/);
+      has(problems, /^publisher: .* has capabilities/);
+      has(problems, /^publisher: .* may gain privileges$/);
+    });
+    test("files that can be written are found", async () => {
+      has(await security.checkFiles(system), /^publisher: \/ can be written/);
+      has(await security.checkSettings(system), /^publisher: can write to its image's files$/);
+    });
+    test("a way to the database is found", async () => {
+      has(await security.checkReach(system), /^publisher reaches mongo1$/);
+    });
+    test("a password in the environment is found", async () => {
+      const problems = await security.checkSecrets(system);
+      has(problems, /^docker inspect of publisher shows rabbitmq-publisher.password$/);
+      has(problems, /^the environment of .* in publisher shows rabbitmq-publisher.password$/);
+    });
+    test("an open port is found", async () => {
+      has(await security.checkPorts(), /^outside: ports 3000, 27017 of the host are open/);
+    });
+  });
+});

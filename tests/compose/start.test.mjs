@@ -1,0 +1,164 @@
+// The system comes up from nothing, does its work, and keeps what it has whatever is done to its start.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { withDatabase } from "./database.mjs";
+import { attempt, companies, eventually, outside, pageUrl, root, System, Visitor, windowSize } from "./system.mjs";
+
+const system = new System();
+
+/** Up, and a new average of every company on the page. @returns {Promise<number>} how long it took, s */
+async function upToAverages(limitMs) {
+  const begin = Date.now();
+  const visitor = new Visitor();
+  try {
+    const [last] = await Promise.all([visitor.everyCompany(begin, limitMs), system.up()]);
+    return (last - begin) / 1000;
+  } finally {
+    await visitor.leave();
+  }
+}
+
+describe("the system in containers", () => {
+  before(() => system.remove());
+  after(() => system.remove());
+
+  test("compose.yml is understood without a warning", async () => {
+    const { status, stderr } = await attempt("docker", ["compose", "config", "--quiet"]);
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, "");
+  });
+
+  test("comes up from nothing", async (t) => {
+    const seconds = await upToAverages(180_000);
+    t.diagnostic(`averages of every company on the page after ${seconds.toFixed(1)} s (aim: 60 s)`);
+    await system.healthy();
+  });
+
+  test("stores averages that are right", async () => {
+    await eventually("ten windows of every company", 60_000, () =>
+      withDatabase(system, async (stocks) => {
+        const counts = await Promise.all(companies.map((company) => stocks.countDocuments({ company })));
+        return counts.every((count) => count >= 10);
+      }),
+    );
+    await withDatabase(system, async (stocks) => {
+      for (const { company, count, avgPrice, buy, sell, minPrice, maxPrice } of await stocks.find().toArray()) {
+        assert.ok(companies.includes(company), `there is no company ${company}`);
+        assert.equal(count, windowSize);
+        assert.equal(buy.count + sell.count, windowSize);
+        const mean = (buy.count * buy.avgPrice + sell.count * sell.avgPrice) / windowSize;
+        assert.ok(Math.abs(mean - avgPrice) < 1e-6, `${avgPrice} is not the mean ${mean} of its buys and sells`);
+        assert.ok(minPrice >= 50 && maxPrice <= 550, "prices are from 50 to 550");
+        // The mean of a thousand such prices: further from the middle than this happens once in a million years.
+        assert.ok(Math.abs(avgPrice - 300) < 50, `an average of ${avgPrice}`);
+      }
+    });
+    const audit = await system.audit();
+    assert.equal(audit.status, 0, audit.output);
+    assert.deepEqual([...new Set(audit.epochs.map(({ queue }) => queue))].sort(), companies);
+  });
+
+  test("shows every company in a browser", async () => {
+    const { page, problems, close } = await visit();
+    try {
+      await page.goto(pageUrl);
+      await eventually("the page is live", 20_000, async () =>
+        (await page.locator("#status-text").textContent())?.startsWith("Live"),
+      );
+      assert.deepEqual(await page.locator(".card h2").allTextContents(), companies);
+      for (const company of companies) {
+        const price = page.locator(`[data-company="${company}"] .price`);
+        const first = await price.textContent();
+        await eventually(`${company}'s price changes`, 20_000, async () => (await price.textContent()) !== first);
+      }
+      assert.deepEqual(problems, []);
+    } finally {
+      await close();
+    }
+  });
+
+  test("up once more changes nothing", async () => {
+    const ids = async () => [...(await system.running())].map(([service, { Id, State }]) => [service, Id, State.Pid]);
+    const before = await ids();
+    await system.up();
+    assert.deepEqual(await ids(), before);
+    await system.healthy();
+  });
+
+  test("down and up keep every average", async (t) => {
+    const stored = () =>
+      withDatabase(system, async (stocks) =>
+        (await stocks.find().project({ _id: 1 }).toArray()).map(({ _id }) => `${_id}`),
+      );
+    const secrets = await system.secrets();
+    const before = await stored();
+    await system.compose("down");
+    assert.equal((await system.containers()).size, 0);
+    const seconds = await upToAverages(180_000);
+    t.diagnostic(`averages of every company on the page after ${seconds.toFixed(1)} s (aim: 30 s)`);
+    const now = new Set(await stored());
+    assert.deepEqual(
+      before.filter((id) => !now.has(id)),
+      [],
+      "averages are gone",
+    );
+    assert.deepEqual(await system.secrets(), secrets, "secrets have changed");
+    const audit = await system.audit();
+    assert.equal(audit.status, 0, audit.output);
+  });
+
+  // Each moment is the first in which this is true.
+  const moments = {
+    "while secrets are made": (containers) => containers.has("secrets"),
+    "while the replica set is initiated": (containers) => containers.get("mongo-init")?.State.Running,
+    "when the consumers start": (containers) => containers.get("consumer-msft")?.State.Running,
+  };
+  for (const [moment, hasCome] of Object.entries(moments)) {
+    test(`a first start that is cut off ${moment} is repaired by the next`, async () => {
+      await system.remove();
+      const up = spawn("docker", ["compose", "up", "--detach"], { cwd: root, stdio: "ignore" });
+      const ended = once(up, "exit");
+      await eventually("the moment comes", 60_000, async () => hasCome(await system.containers()), 20);
+      up.kill("SIGKILL");
+      await ended;
+      await Promise.all([...(await system.running()).values()].map(({ State }) => killProcess(State.Pid)));
+      await upToAverages(180_000);
+      await system.healthy();
+      const audit = await system.audit();
+      assert.equal(audit.status, 0, audit.output);
+    });
+  }
+});
+
+/** As a crash or a cut of power does it: nobody is told. */
+function killProcess(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
+}
+
+/** A browser outside, with the page's own tests' settings. */
+async function visit() {
+  const folder = await mkdtemp(join(tmpdir(), "stockmarket-browser."));
+  const program = join(folder, "chromium");
+  await writeFile(program, `#!/bin/sh\nexec ${outside.join(" ")} "${process.env.CHROMIUM}" "$@"\n`);
+  await chmod(program, 0o755);
+  process.env.CHROMIUM = program;
+  const { launch, openPage } = await import("../../vendor-apps/stock-liveview/test/system/browser.js");
+  // The flag lets the browser take the page as it takes one of localhost, which is how a user sees it.
+  const browser = await launch([`--unsafely-treat-insecure-origin-as-secure=${pageUrl}`]);
+  return {
+    ...(await openPage(browser)),
+    async close() {
+      await browser.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,248 @@
+// The system in containers, as these tests see it. They run on the engine's host (its network namespace), and look at
+// the page from outside.
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism, loadavg } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const root = join(import.meta.dirname, "..", "..");
+export const companies = ["AAPL", "MSFT", "TSLA"];
+export const windowSize = 1000;
+
+/** The engine's host, and the only address that the outside knows of it. */
+export const address = variable("TEST_ADDRESS");
+export const pageUrl = `http://${address}:3000`;
+export const outside = ["nsenter", `--net=${variable("TEST_OUTSIDE")}`];
+export const outsideAddress = variable("TEST_OUTSIDE_ADDRESS");
+
+function variable(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: these tests are run by \`make test-compose\``);
+  return value;
+}
+
+/** Time limits are for a machine that has little else to do. A busy one gets as much longer as it is overloaded. */
+export const overload = () => Math.max(1, loadavg()[0] / availableParallelism());
+
+/** Runs a program to its end, whichever that is. */
+export function attempt(program, args, { limitMs = 300_000, environment = {} } = {}) {
+  return new Promise((resolve) => {
+    const options = { cwd: root, timeout: limitMs, maxBuffer: 1 << 28, env: { ...process.env, ...environment } };
+    execFile(program, args, options, (error, stdout, stderr) =>
+      resolve({ status: error ? (typeof error.code === "number" ? error.code : 128) : 0, stdout, stderr }),
+    );
+  });
+}
+
+/** Runs a program that has to succeed. @returns {Promise<string>} what it printed */
+export async function run(program, args, options) {
+  const { status, stdout, stderr } = await attempt(program, args, options);
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+export const docker = (...args) => run("docker", args);
+
+/** Asks until there is an answer. @template T @param {() => T | undefined | false | Promise<T | undefined | false>} ask @returns {Promise<T>} */
+export async function eventually(what, limitMs, ask, pauseMs = 200) {
+  const begin = performance.now();
+  let problem;
+  for (;;) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== false) return answer;
+      problem = undefined;
+    } catch (error) {
+      problem = error;
+    }
+    if (performance.now() - begin > limitMs * overload())
+      throw new Error(`${what}: not within ${Math.round((performance.now() - begin) / 1000)} s`, { cause: problem });
+    await sleep(pauseMs);
+  }
+}
+
+export class System {
+  /** @param {string[]} files  beside compose.yml  @param {Record<string, string>} environment  of Compose */
+  constructor(files = [], environment = {}) {
+    this.options = ["compose.yml", ...files].flatMap((file) => ["--file", file]);
+    this.environment = environment;
+  }
+
+  compose(...args) {
+    return run("docker", ["compose", ...this.options, ...args], { environment: this.environment });
+  }
+
+  /** As a user starts it. @returns {Promise<number>} how long it took, s */
+  async up(...options) {
+    const begin = performance.now();
+    await this.compose("up", "--detach", "--quiet-pull", ...options);
+    return (performance.now() - begin) / 1000;
+  }
+
+  /** With all its data and secrets. */
+  remove() {
+    return this.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5");
+  }
+
+  /** All containers, also those that have ended, by the service's name. */
+  async containers() {
+    const ids = (await docker("ps", "--all", "--quiet", "--no-trunc")).split("\n").filter(Boolean);
+    if (ids.length === 0) return new Map();
+    const all = JSON.parse(await docker("inspect", ...ids));
+    return new Map(
+      all
+        .filter(({ Config }) => Config.Labels["com.docker.compose.oneoff"] !== "True")
+        .map((container) => [container.Config.Labels["com.docker.compose.service"], container])
+        .filter(([service]) => service),
+    );
+  }
+
+  async container(service) {
+    const container = (await this.containers()).get(service);
+    if (!container) throw new Error(`there is no container of ${service}`);
+    return container;
+  }
+
+  /** Those that serve, and neither one that has done its work. */
+  async running() {
+    return new Map([...(await this.containers())].filter(([, { State }]) => State.Running));
+  }
+
+  /** Whose health check does not pass, or who does not run though it should. @returns {Promise<string[]>} */
+  async unhealthy() {
+    return [...(await this.containers())]
+      .filter(([, { State, HostConfig }]) =>
+        HostConfig.RestartPolicy.Name === "no"
+          ? State.Running || State.ExitCode !== 0
+          : !State.Running || State.Paused || State.Health?.Status !== "healthy",
+      )
+      .map(([service]) => service);
+  }
+
+  healthy(limitMs = 90_000) {
+    let left;
+    return eventually(
+      "every health check passes",
+      limitMs,
+      async () => {
+        left = await this.unhealthy();
+        if (left.length > 0) throw new Error(`not healthy: ${left.join(", ")}`);
+        return true;
+      },
+      500,
+    );
+  }
+
+  /** A secret's file, from the volume that holds them all. */
+  async secret(file) {
+    const folder = (await docker("volume", "inspect", "--format", "{{ .Mountpoint }}", "stockmarket_secrets")).trim();
+    return (await readFile(join(folder, file), "utf8")).trim();
+  }
+
+  async secrets() {
+    const folder = (await docker("volume", "inspect", "--format", "{{ .Mountpoint }}", "stockmarket_secrets")).trim();
+    const names = (await readdir(folder)).filter((name) => /\.(password|cookie|key)$/.test(name));
+    return new Map(await Promise.all(names.map(async (name) => [name, await this.secret(name)])));
+  }
+
+  /** What the consumer proves from the database, in a container of its own with the consumer's secrets. */
+  async audit() {
+    const { status, stdout, stderr } = await attempt("docker", [
+      ...["compose", ...this.options, "run", "--rm", "--no-deps", "--no-TTY", "consumer-msft", "audit"],
+    ]);
+    return new Audit(status, stdout + stderr);
+  }
+
+  /** The same in a consumer's container that runs already: quicker. */
+  async quickAudit() {
+    const consumers = [...(await this.running())].filter(
+      ([service, { State }]) => service.startsWith("consumer-") && !State.Paused,
+    );
+    const { status, stdout, stderr } = await attempt("docker", [
+      ...["exec", consumers[0][1].Id, "/bin/stock-consumer", "audit"],
+    ]);
+    return new Audit(status, stdout + stderr);
+  }
+}
+
+/** What `stock-consumer audit` has said. */
+export class Audit {
+  constructor(status, output) {
+    this.status = status;
+    this.output = output;
+    this.epochs = output
+      .split("\n")
+      .map((line) => line.trim().match(/^(\S+) +([A-Z0-9]{10,}) +(\d+) +(\d+) +(\d+) +(\d+)$/))
+      .filter(Boolean)
+      .map(([, queue, epoch, ...numbers]) => {
+        const [windows, trades, gaps, doubles] = numbers.map(Number);
+        return { queue, epoch, windows, trades, gaps, doubles };
+      });
+  }
+
+  total(what) {
+    return this.epochs.reduce((sum, epoch) => sum + epoch[what], 0);
+  }
+}
+
+/** Somebody outside who has the page open, and asks for it anew many times a second. */
+export class Visitor {
+  /** Every average that the page has told: a company, its price, when its window was closed and when it was told. */
+  averages = [];
+  requests = 0;
+  failures = [];
+  #process;
+
+  constructor() {
+    const [program, ...args] = [...outside, process.execPath, join(import.meta.dirname, "visitor.mjs"), pageUrl];
+    this.#process = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+    createInterface({ input: this.#process.stdout }).on("line", (line) => {
+      const event = JSON.parse(line);
+      if (event.type === "average") this.averages.push(event);
+      else this.requests += 1;
+      if (event.problem) this.failures.push(event);
+    });
+  }
+
+  /** Averages of windows that were closed after `time`, by company. */
+  newAverages(time) {
+    const found = new Map();
+    for (const average of this.averages)
+      if (average.closedAt > time && !found.has(average.company)) found.set(average.company, average);
+    return found;
+  }
+
+  /** Waits until every company has one. @returns {Promise<number>} when the last one was told, ms since 1970 */
+  everyCompany(time, limitMs) {
+    return eventually("new averages of every company are on the page", limitMs, () => {
+      const found = this.newAverages(time);
+      return (
+        companies.every((company) => found.has(company)) &&
+        Math.max(...companies.map((company) => found.get(company).toldAt))
+      );
+    });
+  }
+
+  /** The longest time in which some company had nothing new. @returns {number} ms */
+  standstill(from, to) {
+    return Math.max(
+      ...companies.map((company) => {
+        const times = this.averages
+          .filter((average) => average.company === company && average.toldAt >= from && average.toldAt <= to)
+          .map(({ toldAt }) => toldAt);
+        const moments = [from, ...times, to];
+        return Math.max(...moments.slice(1).map((moment, index) => moment - moments[index]));
+      }),
+    );
+  }
+
+  async leave() {
+    if (this.#process.exitCode !== null) return;
+    const ended = once(this.#process, "exit");
+    this.#process.kill();
+    await ended;
+  }
+}
