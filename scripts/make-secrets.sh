@@ -43,7 +43,7 @@ rabbitmq_permissions() {
   # shellcheck disable=SC2059 # the format is the line above
   case $1 in
     admin) printf "$format" '.*' '.*' '.*' ;;
-    publisher) printf "$format" "$company_queue" "$default|$company_queue" "$company_queue" ;;
+    publisher) printf "$format" "$company_queue" "$default|$company_queue" '^$' ;;
     consumer) printf "$format" "$rejected_queue" "$default|$rejected_queue" "$company_queue" ;;
     *) printf "$format" '^$' '^$' '^$' ;;
   esac
