@@ -103,6 +103,8 @@ export class Feed {
 
   /** Whether this database has change streams at all. */
   async #isReplicated() {
+    // After a first connection that failed, the driver tries again only when it is told to.
+    await this.#collection.db.client.connect();
     const hello = await this.#collection.db.command({ hello: 1 });
     return hello.setName !== undefined || hello.msg === "isdbgrid";
   }

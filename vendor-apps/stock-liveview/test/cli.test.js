@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { databaseUrl, eventually, Viewer } from "./support.js";
@@ -68,6 +68,30 @@ describe("stock-liveview", () => {
     child.kill("SIGTERM");
     assert.equal(await exited, 0);
     assert.doesNotMatch(output.err, /hunter2/);
+  });
+
+  it("is ready as soon as a database appears that was not there when it began", async () => {
+    const [, member = ""] = databaseUrl().match(/@([^,/]+)/) ?? [];
+    const [memberHost = "", memberPort] = member.split(":");
+    const way = createServer((socket) => {
+      const onwards = connect(Number(memberPort), memberHost);
+      socket.pipe(onwards).on("error", () => socket.destroy());
+      onwards.pipe(socket).on("error", () => onwards.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(way, "listening");
+    const { port: wayPort } = /** @type {import("node:net").AddressInfo} */ (way.address());
+    way.close();
+    await once(way, "close");
+
+    const url = databaseUrl().replace(/@[^/]+\/\?(.*)/, `@127.0.0.1:${wayPort}/?directConnection=true&$1`);
+    const { child, output, exited } = run([], { PORT: "0", MONGODB_URL: `${url}&serverSelectionTimeoutMS=300` });
+    const port = await eventually(() => output.err.match(/"port":(\d+)/)?.[1], "it listens");
+    await eventually(() => /unreachable/.test(output.err), "it says so");
+    way.listen(wayPort, "127.0.0.1");
+    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, "it is ready");
+    child.kill("SIGTERM");
+    await exited;
+    way.close();
   });
 
   it("is healthy when the one with the same environment is ready", async () => {
