@@ -3,9 +3,9 @@
  * The command line: reads the configuration, starts the live view, stops it on a signal.
  */
 import { readFileSync } from "node:fs";
-import { ConfigError, readConfig, VARIABLES } from "./src/config.js";
+import { get } from "node:http";
+import { ConfigError, readAddress, readConfig, VARIABLES } from "./src/config.js";
 import { createLog, reason } from "./src/log.js";
-import { start } from "./src/server.js";
 
 /** sysexits(3): something in the configuration. */
 const EX_CONFIG = 78;
@@ -35,6 +35,7 @@ switch (command) {
 async function run() {
   const config = configuration();
   const log = createLog({ format: config.logFormat, level: config.logLevel });
+  const { start } = await import("./src/server.js");
   /** @type {import("./src/server.js").Running} */
   let running;
   try {
@@ -68,16 +69,17 @@ async function run() {
 
 /** Asks a running live view, started with the same environment, whether it is ready. */
 async function healthcheck() {
-  const { host, port } = configuration();
-  const isWildcard = host === "0.0.0.0" || host === "::";
-  const address = isWildcard ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
+  const { host, port } = readAddress(process.env);
   try {
-    const response = await fetch(`http://${address}:${port}/readyz`, { signal: AbortSignal.timeout(HEALTHCHECK_MS) });
-    process.stdout.write(await response.text());
-    process.exitCode = response.ok ? 0 : 1;
+    /** @type {import("node:http").IncomingMessage} */
+    const response = await new Promise((resolve, reject) => {
+      const signal = AbortSignal.timeout(HEALTHCHECK_MS);
+      get({ host, port, path: "/readyz", signal }, resolve).on("error", reject);
+    });
+    response.pipe(process.stdout);
+    process.exitCode = response.statusCode === 200 ? 0 : 1;
   } catch (error) {
-    const cause = error instanceof Error && error.cause ? error.cause : error;
-    process.stderr.write(`no answer from ${address}:${port}: ${reason(cause)}\n`);
+    process.stderr.write(`no answer from ${host}:${port}: ${reason(error)}\n`);
     process.exitCode = 1;
   }
 }

@@ -3,8 +3,8 @@
  * table says the same.
  */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { hostname } from "node:os";
-import { MongoClient } from "mongodb";
 
 /**
  * @typedef {object} Config
@@ -168,9 +168,23 @@ export function readConfig(env) {
   };
 }
 
+/**
+ * Where a live view with this environment is asked from the same machine.
+ * @param {Record<string, string | undefined>} env
+ * @returns {{host: string, port: string}} unchecked
+ */
+export function readAddress(env) {
+  const [host = "", port = ""] = ["HOST", "PORT"].map(
+    (name) => env[name]?.trim() || VARIABLES.find((variable) => variable.name === name)?.fallback,
+  );
+  return { host: host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host, port };
+}
+
 /** @param {string} url */
 function isConnectionString(url) {
   if (!/^mongodb(\+srv)?:\/\//.test(url)) return false;
+  // Loaded when it is needed: a health check, run every few seconds, starts in half the time without it.
+  const { MongoClient } = /** @type {typeof import("mongodb")} */ (createRequire(import.meta.url)("mongodb"));
   try {
     // The driver's own parser: it connects only when asked to. Its message is dropped, for it may quote the URL.
     new MongoClient(url);
