@@ -25,8 +25,6 @@ create_networks() {
       ip -n "$network" link set "$device" up 2> /dev/null || true
     done
   done
-  # Whoever is outside tries the host also for addresses behind it.
-  ip -n "$outside" route add default via "$host_address"
 }
 
 remove_networks() {

@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
 # The images that compose.yml names, in the engine: the official ones where a registry can be reached,
-# else stand-ins under the same names, made of the real servers.
+# else stand-ins under the same names, made of the real servers. Only Grafana has none: Debian does not
+# bring it.
 #
 # A stand-in has what compose.yml may rely on: the same paths, the same users by number, the same
 # volumes, bash and coreutils. It has no entrypoint script, because compose.yml calls the servers
 # themselves.
 
-readonly official=(rabbitmq:4.3-management mongo:8.0 nginx:1.30)
+readonly official=(rabbitmq:4.3-management mongo:8.0 nginx:1.30 prom/prometheus:v3.13.2)
 readonly images=$cache/images
 
 load_official() {
@@ -20,15 +21,19 @@ load_official() {
 is_loaded() {
   local key
   key=$(docker image inspect --format '{{ index .Config.Labels "stockmarket.stand-in" }}' "$1" 2> /dev/null) &&
-    [[ -z $key || $key == "$(stand_in_key "${1%%:*}")" ]]
+    [[ -z $key || $key == "$(stand_in_key "$(name_of "$1")")" ]]
 }
 
 # From the machine's network, because the engine's has no way out.
 copy_official() {
   command -v skopeo > /dev/null || return 1
-  timeout 15 skopeo inspect --raw "docker://docker.io/library/$1" > /dev/null 2>&1 || return 1
+  local source=docker://docker.io/$1 archive=$home/archive.tar
+  [[ $1 == */* ]] || source=docker://docker.io/library/$1
+  timeout 15 skopeo inspect --raw "$source" > /dev/null 2>&1 || return 1
   say "Fetching $1"
-  skopeo copy --quiet --dest-daemon-host "$DOCKER_HOST" "docker://docker.io/library/$1" "docker-daemon:$1"
+  rm -f "$archive"
+  skopeo copy --quiet "$source" "docker-archive:$archive:$1" && docker load --quiet --input "$archive" > /dev/null
+  rm "$archive"
 }
 
 # --- stand-ins ------------------------------------------------------------------------------------
@@ -37,8 +42,12 @@ copy_official() {
 base_key() { declare -f build_base | sha256sum | cut -c 1-16; }
 stand_in_key() { { base_key; declare -f build_root install_packages add_user "install_$1"; cat "$here/images/$1.Dockerfile"; } | sha256sum | cut -c 1-16; }
 
+# name_of IMAGE: prom/prometheus:v3.13.2 is prometheus.
+name_of() { sed 's|.*/||; s|:.*||' <<< "$1"; }
+
 stand_in() {
-  local name=${1%%:*}
+  local name
+  name=$(name_of "$1")
   build_root "$name"
   say "Loading a stand-in for $1"
   DOCKER_BUILDKIT=0 docker build --quiet --tag "$1" --label stockmarket.stand-in="$(stand_in_key "$name")" \
@@ -135,4 +144,10 @@ install_nginx() {
   mkdir -p "$tree/var/cache/nginx"
   ln -sf /dev/stdout "$tree/var/log/nginx/access.log"
   ln -sf /dev/stderr "$tree/var/log/nginx/error.log"
+}
+
+install_prometheus() {
+  local tree=$1
+  install_packages "$tree" prometheus
+  install -d -o 65534 -g 65534 "$tree/prometheus"
 }

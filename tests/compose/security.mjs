@@ -18,10 +18,16 @@ const neighbours = [
   ["liveview", "liveview"],
   ["liveview", "nginx"],
   ["rabbitmq", "management"],
+  // Who looks at everything.
+  ...["publisher", "rabbitmq", "consumer", "liveview", "nginx", "mongo-metrics"].map((part) => ["prometheus", part]),
+  ["mongo-metrics", "mongo"],
+  ["mongo-metrics", "liveview"],
 ];
 
-/** The ports of the host that answer: to whoever comes from outside, and to who is on the host itself. */
-const published = { outside: [3000], itself: [3000], itselfManaging: [3000, 15672] };
+/** The ports of the host that answer whoever comes from outside. */
+const published = [3000];
+/** Those that answer only on the host itself, by profile. */
+const publishedLocally = { management: [15672], monitoring: [9090] };
 
 /** Runs as root: makes the secrets and gives them to their readers, without a network. */
 const roots = ["secrets"];
@@ -34,6 +40,8 @@ const knownSecrets = {
   publisher: [/^rabbitmq-publisher\.password$/],
   consumer: [/^rabbitmq-consumer\.password$/, /^mongodb-consumer\.password$/],
   liveview: [/^mongodb-liveview\.password$/],
+  "mongo-metrics": [/^mongodb-monitoring\.password$/],
+  prometheus: [/^rabbitmq-monitoring\.password$/],
 };
 
 // ---- The network ---------------------------------------------------------------------------------
@@ -44,13 +52,13 @@ export const kindOf = (service) => service.replace(/^(consumer)-.*|\d+$/, "$1");
 const areNeighbours = (one, other) =>
   neighbours.some((pair) => [`${one} ${other}`, `${other} ${one}`].includes(pair.join(" ")));
 
-/** Ports on which something in the container's network listens, not only for itself. */
-async function listeningPorts({ State }) {
-  const tables = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${State.Pid}/net/${name}`, "utf8")));
+/** Ports on which something listens in the network of a process, without those that only it can reach itself. */
+async function listeningPorts(pid, { alsoForItself = false } = {}) {
+  const tables = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${pid}/net/${name}`, "utf8")));
   const ports = tables
     .flatMap((text) => text.split("\n").slice(1))
     .map((line) => line.trim().split(/\s+/))
-    .filter(([, local, , state]) => state === "0A" && !/^0{0,24}0100007F:|^0B00007F:/.test(local))
+    .filter(([, local, , state]) => state === "0A" && (alsoForItself || !/^0{0,24}0100007F:|^0B00007F:/.test(local)))
     .map(([, local]) => parseInt(local.split(":")[1], 16));
   return [...new Set(ports)];
 }
@@ -74,7 +82,7 @@ export async function checkReach(system) {
   const containers = await system.running();
   const places = new Map();
   for (const [service, container] of containers) {
-    const ports = await listeningPorts(container);
+    const ports = await listeningPorts(container.State.Pid);
     places.set(
       service,
       addresses(container).flatMap((host) => ports.map((port) => `${host}:${port}`)),
@@ -102,7 +110,7 @@ export async function checkReach(system) {
 /** Nobody gets out to what listens there, and of the engine's host they see what everybody sees. */
 export async function checkWayOut(system, outsideListener) {
   const problems = [];
-  const ports = await listeningPorts({ State: { Pid: "self" } });
+  const ports = await listeningPorts("self");
   for (const [service, container] of await system.running()) {
     const gateways = Object.values(container.NetworkSettings.Networks)
       .map(({ Gateway }) => Gateway)
@@ -117,18 +125,19 @@ export async function checkWayOut(system, outsideListener) {
   return problems;
 }
 
-/** The ports of the host: from outside, and on itself. */
-export async function openPorts() {
-  const portsOf = (places) => places.map((place) => Number(place.split(":").at(-1))).sort((one, other) => one - other);
+/** The ports of the host: found by trying all of them from outside, and those that listen. */
+async function openPorts() {
+  const sorted = (ports) => ports.sort((one, other) => one - other);
+  const found = await reached(outside, [`${address}:1-65535`]);
   return {
-    outside: portsOf(await reached(outside, [`${address}:1-65535`])),
-    itself: portsOf(await reached(["env"], ["127.0.0.1:1-65535"])),
+    outside: sorted(found.map((place) => Number(place.split(":").at(-1)))),
+    itself: sorted(await listeningPorts("self", { alsoForItself: true })),
   };
 }
 
-export async function checkPorts({ isManaging = false } = {}) {
+export async function checkPorts(profile) {
   const open = await openPorts();
-  const expected = { outside: published.outside, itself: isManaging ? published.itselfManaging : published.itself };
+  const expected = { outside: published, itself: [...published, ...(publishedLocally[profile] ?? [])] };
   return Object.keys(expected)
     .filter((from) => `${open[from]}` !== `${expected[from]}`)
     .map((from) => `${from}: ports ${open[from].join(", ")} of the host are open, not ${expected[from].join(", ")}`);
@@ -137,12 +146,15 @@ export async function checkPorts({ isManaging = false } = {}) {
 /** Who knows the containers' own addresses gets no further from outside. */
 export async function checkDirectWay(system) {
   const problems = [];
+  const route = (verb) => run(outside[0], [...outside.slice(1), "ip", "route", verb, "default", "via", address]);
+  await route("add");
   for (const [service, container] of await system.running()) {
-    const ports = await listeningPorts(container);
+    const ports = await listeningPorts(container.State.Pid);
     const places = addresses(container).flatMap((host) => ports.map((port) => `${host}:${port}`));
     for (const place of await reached(outside, places))
       if (service !== "nginx") problems.push(`${service} is reached from outside at ${place}`);
   }
+  await route("delete");
   return problems;
 }
 

@@ -48,7 +48,8 @@ function watch() {
     for (const { company, avgPrice, time } of JSON.parse(String(data)).prices ?? []) {
       if (newest.get(company) === avgPrice) continue;
       newest.set(company, avgPrice);
-      tell({ type: "average", company, avgPrice, closedAt: time, toldAt: Date.now() });
+      // The original live view does not say when.
+      tell({ type: "average", company, avgPrice, closedAt: time ?? Date.now(), toldAt: Date.now() });
     }
   });
   socket.on("error", () => {}); // "close" follows

@@ -1,0 +1,115 @@
+// stack.yml on a Swarm of one machine: it comes up, and a rolling update under load loses nothing.
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { address, Audit, attempt, docker, eventually, run, Visitor } from "./system.mjs";
+
+const servers = ["server1", "server2", "server3"];
+const updated = ["consumer-msft", "consumer-tsla", "consumer-aapl", "liveview"];
+
+/** Containers of a service that run, newest first. */
+async function containersOf(service) {
+  const filter = `label=com.docker.swarm.service.name=stockmarket_${service}`;
+  return (await docker("ps", "--quiet", "--filter", filter)).split("\n").filter(Boolean);
+}
+
+async function audit() {
+  const [consumer] = await containersOf("consumer-msft");
+  const { status, stdout, stderr } = await attempt("docker", ["exec", consumer, "/bin/stock-consumer", "audit"]);
+  return new Audit(status, stdout + stderr);
+}
+
+/** Services that have fewer tasks than they should. */
+async function incomplete() {
+  const lines = (await docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")).split("\n").filter(Boolean);
+  return lines.filter((line) => {
+    const [, name, are, should] = line.match(/^stockmarket_(\S+) (\d+)\/(\d+)/);
+    return name !== "mongo-init" && are !== should;
+  });
+}
+
+describe("the system on a Swarm", () => {
+  /** The project's files without what else lies there: secrets of a user's own stay untouched. */
+  let project;
+  /** @type {Visitor} */
+  let visitor;
+
+  before(async () => {
+    project = await mkdtemp(join(tmpdir(), "stockmarket-stack."));
+    await run("bash", ["-c", 'git ls-files -z | xargs -0 cp --parents --target-directory "$0"', project]);
+    await docker("swarm", "init", "--advertise-addr", address);
+    const labels = servers.flatMap((server) => ["--label-add", `stockmarket.${server}=true`]);
+    await docker("node", "update", ...labels, "self");
+  });
+  after(async () => {
+    await visitor?.leave();
+    await attempt("docker", ["stack", "rm", "stockmarket"]);
+    await eventually("all containers end", 60_000, async () => (await docker("ps", "--quiet")) === "");
+    await attempt("docker", ["swarm", "leave", "--force"]);
+    await attempt("docker", ["volume", "prune", "--all", "--force"]);
+    await rm(project, { recursive: true, force: true });
+  });
+
+  test("comes up", async (t) => {
+    const begin = Date.now();
+    await run(join(project, "scripts/stack-secrets"), []);
+    const stack = join(project, "stack.yml");
+    await docker("stack", "deploy", "--resolve-image", "never", "--compose-file", stack, "stockmarket");
+    visitor = new Visitor();
+    const last = await visitor.everyCompany(begin, 300_000);
+    t.diagnostic(`averages of every company on the page after ${((last - begin) / 1000).toFixed(1)} s`);
+    await eventually("every service is complete", 180_000, async () => {
+      const missing = await incomplete();
+      if (missing.length > 0) throw new Error(missing.join(", "));
+      return true;
+    });
+    const { status, output } = await audit();
+    assert.equal(status, 0, output);
+  });
+
+  test("keeps every company's trades on three brokers", async () => {
+    const [broker] = await containersOf("rabbitmq1");
+    const output = await docker(
+      "exec",
+      broker,
+      "rabbitmqctl",
+      "list_queues",
+      "--quiet",
+      "--formatter",
+      "json",
+      "name",
+      "members",
+    );
+    const queues = JSON.parse(output).filter(({ name }) => !name.includes("."));
+    assert.equal(queues.length, 3, output);
+    for (const { name, members } of queues) assert.equal(members.length, servers.length, `${name}: ${output}`);
+  });
+
+  test("a rolling update of consumers and live views loses nothing", async (t) => {
+    const before = await Promise.all(updated.map(containersOf));
+    const begin = Date.now();
+    const [firstRequest, firstFailure] = [visitor.requests, visitor.failures.length];
+
+    // The same image, all tasks anew: the way of an update is the same.
+    await Promise.all(
+      updated.map((service) => docker("service", "update", "--force", "--quiet", `stockmarket_${service}`)),
+    );
+    const end = Date.now();
+    await visitor.everyCompany(end, 60_000);
+
+    const now = await Promise.all(updated.map(containersOf));
+    const kept = before.flat().filter((container) => now.flat().includes(container));
+    assert.deepEqual(kept, [], "some were not updated");
+    const { status, output, ...counted } = await audit();
+    assert.equal(status, 0, output);
+    assert.ok(counted.epochs.length > 0, output);
+    assert.deepEqual(visitor.failures.slice(firstFailure), []);
+    t.diagnostic(
+      `updated in ${((end - begin) / 1000).toFixed(0)} s; no average for at most ` +
+        `${(visitor.standstill(begin, Date.now()) / 1000).toFixed(1)} s; 0 trades lost, 0 doubled; ` +
+        `${visitor.requests - firstRequest} HTTP requests, 0 failed`,
+    );
+  });
+});
