@@ -306,7 +306,7 @@ rec {
       tmpfs = [
         "/tmp:size=16m,mode=1777"
         # The image would have a volume made for it.
-        "/data/configdb:size=1m,mode=0755"
+        "/data/configdb:size=1m,mode=1777"
       ];
       networks = [
         "storing"
@@ -410,8 +410,8 @@ rec {
         "nginx-health"
       ];
       tmpfs = [
-        "/run/nginx:size=1m,mode=0755,uid=101,gid=101"
-        "/run/nginx/tmp:size=64m,mode=0755,uid=101,gid=101"
+        "/run/nginx:size=1m,mode=1777"
+        "/run/nginx/tmp:size=64m,mode=1777"
       ];
       networks = [
         "edge"

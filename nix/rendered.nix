@@ -3,6 +3,7 @@ let
   topology = import ./topology.nix;
   files = {
     "compose.original.yml" = import ./compose-original.nix topology;
+    "compose.podman.yml" = import ./compose-podman.nix topology;
     "compose.yml" = import ./compose.nix topology;
     "containers/addresses" = (import ./containers.nix topology).addressesFile;
     "containers/prometheus.yml" = import ./prometheus.nix topology;

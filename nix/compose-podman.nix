@@ -1,0 +1,45 @@
+# compose.podman.yml: what Podman has to be told otherwise.
+topology:
+let
+  yaml = import ./yaml.nix;
+  containers = import ./containers.nix topology;
+  inherit (builtins) concatMap filter;
+
+  # Podman's name server has the network's own address, where Docker's is always the same.
+  start = "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /etc/nginx/|\" /etc/nginx/nginx.conf >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf";
+  resolving = name: {
+    ${name} = yaml.map [
+      {
+        entrypoint = [
+          "bash"
+          "-c"
+          start
+        ];
+      }
+    ];
+  };
+in
+yaml.write (
+  yaml.map [
+    (yaml.comment (import ./notice.nix))
+    (yaml.comment ''
+      What Podman has to be told otherwise:
+      `podman compose -f compose.yml -f compose.podman.yml up`
+    '')
+    {
+      services = yaml.map [
+        (yaml.comment "The name server has another address in each network.")
+        (resolving "nginx")
+        (resolving "management")
+      ];
+    }
+    yaml.line
+    {
+      networks = yaml.map (
+        concatMap (network: [
+          { ${network.name} = yaml.map [ { driver_opts = yaml.verbatim "!reset null"; } ]; }
+        ]) (filter (network: network ? isWayIn) containers.networks)
+      );
+    }
+  ]
+)
