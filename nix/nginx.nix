@@ -18,7 +18,7 @@ in
   # it core.conf and site.conf. The prefix /run/nginx with its folder tmp must be writable by the container's user.
   daemon off;
   pid nginx.pid;
-  worker_processes auto;
+  worker_processes 2;
   worker_rlimit_nofile 65536;
   worker_shutdown_timeout 2s;
   error_log stderr warn;
