@@ -16,6 +16,9 @@ let
           start
         ];
       }
+      {
+        tmpfs = yaml.verbatim "!override [\"/run/nginx:size=1m,mode=1777\", \"/run/nginx/tmp:size=64m,mode=1777\"]";
+      }
     ];
   };
 in
@@ -28,7 +31,7 @@ yaml.write (
     '')
     {
       services = yaml.map [
-        (yaml.comment "The name server has another address in each network.")
+        (yaml.comment "The name server has another address in each network, and scratch space no owner.")
         (resolving "nginx")
         (resolving "management")
       ];

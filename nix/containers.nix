@@ -410,8 +410,9 @@ rec {
         "nginx-health"
       ];
       tmpfs = [
-        "/run/nginx:size=1m,mode=1777"
-        "/run/nginx/tmp:size=64m,mode=1777"
+        # Its user's own: at a restart some engines forget the mode.
+        "/run/nginx:size=1m,mode=0755,uid=101,gid=101"
+        "/run/nginx/tmp:size=64m,mode=0755,uid=101,gid=101"
       ];
       networks = [
         "edge"
