@@ -13,7 +13,14 @@ home=$cache/engines/$engine
 
 export DOCKER_HOST=unix://$home/docker.sock DOCKER_CONFIG=$cache/docker
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY
-export PATH=$cache/tools/usr/bin:$cache/tools/usr/sbin:$PATH
+for folder in sbin bin usr/sbin usr/bin; do
+  PATH=$cache/tools/$folder:$PATH
+done
+export PATH
+# Where unpacked programs look for their parts, if there are such; nothing else is in that folder.
+libraries=$cache/tools/usr/lib/$(uname -m)-linux-gnu
+[ ! -d "$libraries" ] || export LD_LIBRARY_PATH=$libraries XTABLES_LIBDIR=$libraries/xtables
+unset folder libraries
 
 say() { printf '== %s\n' "$*" >&2; }
 fail() {

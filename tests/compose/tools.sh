@@ -49,12 +49,19 @@ unpack_companions() {
   [ "${#wanted[@]}" -gt 0 ] || return 0
   apt-get update -qq
   packages=$(apt-get --simulate --no-install-recommends install "${wanted[@]}" | awk '$1 == "Inst" { print $2 }')
+  packages=${packages:-${wanted[*]}} # installed, but not in PATH
   mkdir "$1/companions"
   # shellcheck disable=SC2086 # one word per package
   (cd "$1/companions" && apt-get download -qq -o APT::Sandbox::User= $packages)
   unpack "$1/companions"
-  # Debian's docker.io looks for tini under this name.
-  [ ! -e "$cache/tools.new/usr/bin/tini" ] || ln -sf tini "$cache/tools.new/usr/bin/docker-init"
+  # Names that the packages give when they are installed, and not when they are only unpacked.
+  local folder=$cache/tools.new/usr
+  mkdir -p "$folder/bin" "$folder/sbin"
+  [ ! -e "$folder/bin/tini" ] || ln -sf tini "$folder/bin/docker-init"
+  if [ -e "$folder/sbin/xtables-nft-multi" ]; then
+    ln -sf xtables-nft-multi "$folder/sbin/iptables"
+    ln -sf xtables-nft-multi "$folder/sbin/ip6tables"
+  fi
 }
 
 install_tools() {
