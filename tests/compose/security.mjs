@@ -125,37 +125,39 @@ export async function checkWayOut(system, outsideListener) {
   return problems;
 }
 
-/** The ports of the host: found by trying all of them from outside, and those that listen. */
-async function openPorts() {
+/**
+ * The ports of the host.
+ * @param {{profile?: string, all?: boolean}} [options]  `all` tries every port there is, and not only those where the host
+ *   says that something listens
+ */
+export async function checkPorts({ profile, all = false } = {}) {
   const sorted = (ports) => ports.sort((one, other) => one - other);
-  const found = await reached(outside, [`${address}:1-65535`]);
-  return {
-    outside: sorted(found.map((place) => Number(place.split(":").at(-1)))),
-    itself: sorted(await listeningPorts("self", { alsoForItself: true })),
+  const listening = await listeningPorts("self", { alsoForItself: true });
+  const targets = all ? [`${address}:1-65535`] : listening.map((port) => `${address}:${port}`);
+  const open = {
+    outside: (await reached(outside, targets)).map((place) => Number(place.split(":").at(-1))),
+    itself: listening,
   };
-}
-
-export async function checkPorts(profile) {
-  const open = await openPorts();
   const expected = { outside: published, itself: [...published, ...(publishedLocally[profile] ?? [])] };
   return Object.keys(expected)
-    .filter((from) => `${open[from]}` !== `${expected[from]}`)
+    .filter((from) => `${sorted(open[from])}` !== `${expected[from]}`)
     .map((from) => `${from}: ports ${open[from].join(", ")} of the host are open, not ${expected[from].join(", ")}`);
 }
 
 /** Who knows the containers' own addresses gets no further from outside. */
 export async function checkDirectWay(system) {
-  const problems = [];
-  const route = (verb) => run(outside[0], [...outside.slice(1), "ip", "route", verb, "default", "via", address]);
-  await route("add");
+  const services = new Map();
   for (const [service, container] of await system.running()) {
     const ports = await listeningPorts(container.State.Pid);
-    const places = addresses(container).flatMap((host) => ports.map((port) => `${host}:${port}`));
-    for (const place of await reached(outside, places))
-      if (service !== "nginx") problems.push(`${service} is reached from outside at ${place}`);
+    for (const host of addresses(container)) for (const port of ports) services.set(`${host}:${port}`, service);
   }
+  const route = (verb) => run(outside[0], [...outside.slice(1), "ip", "route", verb, "default", "via", address]);
+  await route("add");
+  const found = await reached(outside, [...services.keys()]);
   await route("delete");
-  return problems;
+  return found
+    .filter((place) => services.get(place) !== "nginx")
+    .map((place) => `${services.get(place)} is reached from outside at ${place}`);
 }
 
 // ---- The processes -------------------------------------------------------------------------------
