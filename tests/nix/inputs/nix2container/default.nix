@@ -14,9 +14,10 @@ let
         inherit name;
         inherit (host) system;
         builder = host.bash;
+        # The shell shall be the last to end: Nix ends by force whoever has closed its output.
         args = [
           "-euc"
-          script
+          "${script}\nexit"
         ];
         PATH = host.stdenv;
       }
