@@ -104,7 +104,7 @@ async fn consume(queue: &str, trades: u64) -> Outcome<Measured> {
         if count >= trades / WINDOW || began.elapsed() > Duration::from_secs(120) {
             break count;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let ended = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let cpu = cpu_time(&consumer.id().to_string())?;
