@@ -3,23 +3,43 @@ topology:
 let
   yaml = import ./yaml.nix;
   containers = import ./containers.nix topology;
-  inherit (builtins) concatMap filter;
+  inherit (containers) kinds;
+  inherit (builtins) concatMap elem filter;
+
+  optional = condition: entries: if condition then entries else [ ];
 
   # Podman's name server has the network's own address, where Docker's is always the same.
   start = "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /etc/nginx/|\" /etc/nginx/nginx.conf >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf";
-  resolving = name: {
-    ${name} = yaml.map [
-      {
-        entrypoint = [
-          "bash"
-          "-c"
-          start
-        ];
-      }
-      {
-        tmpfs = yaml.verbatim "!override [\"/run/nginx:size=1m,mode=1777\", \"/run/nginx/tmp:size=64m,mode=1777\"]";
-      }
+  isNginx =
+    part:
+    elem part.kind [
+      "nginx"
+      "management"
     ];
+
+  service = part: {
+    ${part.name} = yaml.map (
+      optional (isNginx part) [
+        {
+          entrypoint = [
+            "bash"
+            "-c"
+            start
+          ];
+        }
+        {
+          tmpfs = yaml.verbatim "!override [\"/run/nginx:size=1m,mode=1777\", \"/run/nginx/tmp:size=64m,mode=1777\"]";
+        }
+      ]
+      ++ [
+        {
+          healthcheck = yaml.map [
+            { interval = "5s"; }
+            { start_interval = yaml.verbatim "!reset null"; }
+          ];
+        }
+      ]
+    );
   };
 in
 yaml.write (
@@ -28,13 +48,16 @@ yaml.write (
     (yaml.comment ''
       What Podman has to be told otherwise:
       `podman compose -f compose.yml -f compose.podman.yml up`
+
+      It knows one interval for health checks; its name server has another address in each network,
+      its scratch space no owner; and its networks do not know our option.
     '')
     {
-      services = yaml.map [
-        (yaml.comment "The name server has another address in each network, and scratch space no owner.")
-        (resolving "nginx")
-        (resolving "management")
-      ];
+      services = yaml.map (
+        map service (
+          filter (part: kinds.${part.kind} ? health) (topology.parts "containers" ++ containers.operatorParts)
+        )
+      );
     }
     yaml.line
     {
