@@ -8,7 +8,7 @@
 # Both networks are namespaces without a way to anywhere else: neither the machine's ports nor its
 # firewall change, and "what can be reached from outside" has a crisp answer.
 
-readonly host_network=stockmarket-$engine-host outside=stockmarket-$engine-out
+readonly host_network=$engine-host outside=$engine-out
 
 # Addresses of a block that is set aside for examples.
 readonly host_address=192.0.2.1 outside_address=192.0.2.2
@@ -36,19 +36,23 @@ remove_networks() {
   done
 }
 
-is_running() { [ -s "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2> /dev/null; }
+# One that was killed may still be listed, as a zombie.
+is_running() {
+  local pid state
+  pid=$(cat "$runtime/pid" 2> /dev/null) && state=$(cat "/proc/$pid/stat" 2> /dev/null) && [[ $state != *') Z '* ]]
+}
 
 start_engine() {
   ! is_running || return 0
   stop_engine # what a run that was cut off has left
   say "Starting a Docker engine"
-  mkdir -p "$home"
+  mkdir -p "$home" "$runtime"
   create_networks
   # A namespace of the network only: dockerd must see the machine's cgroups.
   setsid nsenter --net="/run/netns/$host_network" dockerd \
-    --host "$DOCKER_HOST" --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/dockerd.pid" \
+    --host "$DOCKER_HOST" --data-root "$home/data" --exec-root "$runtime/exec" --pidfile "$runtime/dockerd.pid" \
     --log-level warn > "$home/log" 2>&1 < /dev/null &
-  echo $! > "$home/pid"
+  echo $! > "$runtime/pid"
   disown
   local attempt
   for ((attempt = 0; attempt < 120; attempt++)); do
@@ -69,20 +73,26 @@ stop_engine() {
     docker volume ls --quiet | xargs --no-run-if-empty docker volume rm --force > /dev/null 2>&1 || true
     docker network prune --force > /dev/null 2>&1 || true
     local pid
-    pid=$(cat "$home/pid")
+    pid=$(cat "$runtime/pid")
     kill "$pid"
     tail --pid="$pid" --follow /dev/null > /dev/null
-  elif [ -e "$home/pid" ]; then
-    # It was killed: what it ran still runs, under the engine's own folder, and its data may be half written.
-    pgrep --full -- "$home/exec" | xargs --no-run-if-empty kill -9 || true
+  elif [ -e "$runtime/pid" ]; then
+    # It was killed: what it ran still runs, and its data may be half written.
+    local left
+    left=$(pgrep --full -- "$runtime/exec" | paste --serial --delimiters ,) || true
+    if [ -n "$left" ]; then
+      # The containers' own first processes, and the engine's helpers, whose children they are.
+      { pgrep --parent "$left" || true; tr , '\n' <<< "$left"; } | xargs kill -9 2> /dev/null || true
+    fi
     remove_mounts
     rm -rf "$home/data"
   fi
   remove_mounts
   remove_networks
-  rm -rf "$home/exec" "$home"/*pid "$home/docker.sock"
+  rm -rf "$runtime"
 }
 
 remove_mounts() {
-  awk -v folder="$home/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | tac | xargs --no-run-if-empty umount --lazy
+  awk -v data="$home/" -v runtime="$runtime/" 'index($2, data) == 1 || index($2, runtime) == 1 { print $2 }' /proc/mounts |
+    tac | xargs --no-run-if-empty umount --lazy
 }

@@ -8,10 +8,12 @@ export here=$root/tests/compose
 # Tools and images are kept from run to run, each engine's folder but for its images not.
 cache=$root/.local/compose
 # Several engines may run at the same time, each under a name of its own.
-engine=${ENGINE:-try}
-home=$cache/engines/$engine
+home=$cache/engines/${ENGINE:-try}
+# What an engine has only while it runs. The path is short, because those of sockets have to be.
+engine=stockmarket-${ENGINE:-try}-$(sha256sum <<< "$home" | cut -c 1-6)
+runtime=/run/$engine
 
-export DOCKER_HOST=unix://$home/docker.sock DOCKER_CONFIG=$cache/docker
+export DOCKER_HOST=unix://$runtime/docker.sock DOCKER_CONFIG=$cache/docker
 unset DOCKER_CONTEXT DOCKER_TLS_VERIFY
 for folder in sbin bin usr/sbin usr/bin; do
   PATH=$cache/tools/$folder:$PATH

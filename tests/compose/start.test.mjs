@@ -126,7 +126,11 @@ describe("the system in containers", () => {
       await eventually("the moment comes", 60_000, async () => hasCome(await system.containers()), 20);
       up.kill("SIGKILL");
       await ended;
-      await Promise.all([...(await system.running()).values()].map(({ State }) => killProcess(State.Pid)));
+      const killed = [...(await system.running()).values()].map(({ State }) => State.Pid);
+      killed.forEach(killProcess);
+      await eventually("the engine has noticed", 10_000, async () =>
+        [...(await system.running()).values()].every(({ State }) => !killed.includes(State.Pid)),
+      );
       await upToAverages(180_000);
       await system.healthy();
       const audit = await system.audit();
