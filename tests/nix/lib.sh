@@ -40,7 +40,15 @@ install_packages() {
   if [ "${#missing[@]}" -gt 0 ]; then
     say "Installing ${missing[*]}"
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    # Without their services: the programs are wanted, not a load balancer or an engine of the machine's.
+    local policy=/usr/sbin/policy-rc.d made='' status=0
+    if ! [ -e "$policy" ]; then
+      made=$policy
+      install -m 755 <(printf '#!/bin/sh\nexit 101\n') "$policy"
+    fi
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null || status=$?
+    [ -z "$made" ] || rm "$made"
+    [ "$status" -eq 0 ] || fail "apt-get could not install ${missing[*]}"
     missing=()
   fi
 }
