@@ -3,6 +3,12 @@ topology:
 let
   yaml = import ./yaml.nix;
   containers = import ./containers.nix topology;
+  inherit (yaml)
+    key
+    merge
+    optional
+    spaced
+    ;
   inherit (containers) files kinds readers;
   inherit (builtins)
     attrNames
@@ -14,15 +20,8 @@ let
     head
     length
     stringLength
-    tail
     toString
     ;
-
-  key = entry: head (attrNames entry);
-  optional = condition: entries: if condition then entries else [ ];
-  merge = anchor: { "<<" = yaml.verbatim "*${anchor}"; };
-  # With an empty line before each but the first.
-  spaced = blocks: tail (concatMap (block: [ yaml.line ] ++ block) blocks);
 
   parts = topology.parts "containers" ++ containers.operatorParts;
   ofKind = kind: filter (part: part.kind == kind) parts;

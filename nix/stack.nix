@@ -4,9 +4,14 @@ topology: generated:
 let
   yaml = import ./yaml.nix;
   containers = import ./containers.nix topology;
+  inherit (yaml)
+    key
+    merge
+    optional
+    spaced
+    ;
   inherit (containers) files kinds readers;
   inherit (builtins)
-    attrNames
     concatLists
     concatMap
     elem
@@ -20,11 +25,6 @@ let
     tail
     toString
     ;
-
-  key = entry: head (attrNames entry);
-  merge = anchor: { "<<" = yaml.verbatim "*${anchor}"; };
-  optional = condition: entries: if condition then entries else [ ];
-  spaced = blocks: tail (concatMap (block: [ yaml.line ] ++ block) blocks);
 
   parts = topology.parts "containers";
   ofKind = kind: filter (part: part.kind == kind) parts;

@@ -94,6 +94,15 @@ in
   verbatim = verbatim: { inherit verbatim; };
   flow = flow: { inherit flow; };
   anchor = anchor: of: { inherit anchor of; };
+  # The entries of a part that was written once, under an anchor.
+  merge = anchor: { "<<".verbatim = "*${anchor}"; };
+  # With an empty line before each block but the first.
+  spaced = blocks: builtins.tail (builtins.concatMap (block: [ { _line = true; } ] ++ block) blocks);
+
+  # The one key of an entry; entries that stand only under a condition.
+  key = entry: head (attrNames entry);
+  optional = condition: entries: if condition then entries else [ ];
+
   # A text over several lines.
   text = text: { text = lines text; };
 
