@@ -354,8 +354,7 @@ mod tests {
             let price = price.abs();
             proptest::prop_assume!(price > 0.0 && price.is_finite());
             let body = format!(r#"{{"company":"MSFT","eventType":"buy","price":{price:?}}}"#);
-            let read = parse(&body).map(|trade| trade.price);
-            proptest::prop_assert!(read.is_ok_and(|read| (read - price).abs() <= price * 1e-15), "{body}");
+            proptest::prop_assert_eq!(parse(&body).map(|trade| trade.price), Ok(price), "{}", body);
         }
     }
 }
