@@ -12,13 +12,14 @@
 //! 6. [`store`] writes windows to the database, in order.
 //! 7. [`consumer`] drives all this, and acknowledges a window's trades once it is stored.
 //!
-//! Beside them, [`telemetry`] and [`http`] show what happens, and [`audit`] proves from the
-//! database that it happened exactly once. [`trade`], [`ledger`] and [`window`] know neither broker
-//! nor database.
+//! [`command_line`] starts and ends it. Beside them, [`telemetry`] and [`http`] show what happens, and
+//! [`audit`] proves from the database that it happened exactly once. [`trade`], [`ledger`] and
+//! [`window`] know neither broker nor database.
 
 pub mod audit;
 mod backoff;
 pub mod broker;
+pub mod command_line;
 pub mod config;
 pub mod consumer;
 pub mod http;

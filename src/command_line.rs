@@ -1,0 +1,165 @@
+//! The command line of stock-consumer.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::audit::Audit;
+use crate::config::{ConfigError, Reader};
+use crate::shutdown::Shutdown;
+use crate::store::{Store, StoreError};
+use crate::{StartError, http, run, telemetry};
+
+/// `EX_USAGE` and `EX_CONFIG` of sysexits.h.
+const USAGE: u8 = 64;
+const BAD_CONFIGURATION: u8 = 78;
+
+const HELP: &str = "\
+Averages the trades of one RabbitMQ queue in windows, and stores the averages in MongoDB, each
+trade exactly once.
+
+Usage: stock-consumer [COMMAND]
+
+Without a command it consumes until SIGTERM or SIGINT: then it stores what is in flight, gives the
+rest back to the queue and ends within 5 s; a second signal ends it at once.
+
+Commands:
+  audit        Proves from the database that every trade was counted exactly once: prints, for each
+               queue and epoch, windows, trades, gaps and doubles; fails on any gap or double.
+               Waits up to 30 s for the database
+  healthcheck  Asks the consumer on HTTP_ADDRESS whether it is ready; fails if it is not
+
+Options:
+  --help       Prints this
+  --version    Prints the version
+
+Environment (a variable that holds a secret can be given as NAME_FILE, the path of a file):
+  RABBITMQ_URL        amqp://USER:PASSWORD@HOST:PORT/VHOST, amqps for TLS    required  (or _FILE)
+  RABBITMQ_QUEUE      the queue to read                                      required
+  COMPANY             the company whose trades it carries                    the queue's name
+  MONGODB_URL         mongodb://USER:PASSWORD@HOST,HOST,HOST/?replicaSet=NAME  required  (or _FILE)
+  MONGODB_DB          the database                                           stockmarket
+  MONGODB_COLLECTION  the collection                                         stocks
+  BATCH_SIZE          trades in a window, 1 to 65535                         1000
+  WINDOWS_IN_FLIGHT   full windows that may wait for the database, 1 to 64   16
+  MAX_BODY_BYTES      larger messages are rejected, 64 to 16777216           65536
+  HTTP_ADDRESS        where /healthz, /readyz and /metrics are served        127.0.0.1:9101
+  LOG_FORMAT          text or json                                           text on a terminal
+  LOG_LEVEL           error, warn, info, debug or trace                      info
+
+Exit status: 0 success; 1 failure; 64 unknown command; 78 the configuration cannot be used.
+";
+
+/// Why the program ends without success: printed once, here.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("not ready: {0}")]
+    NotReady(String),
+    #[error("the database cannot be read: {0}")]
+    Audit(#[from] StoreError),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// The whole program. Nothing asynchronous leaves this library: a future is compiled where it is
+/// polled, and `main.rs` would otherwise compile all of it a second time.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        [] => consume(),
+        ["audit"] => audit(),
+        ["healthcheck"] => healthcheck(),
+        ["--help" | "-h" | "help"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ["--version" | "-V"] => {
+            println!("stock-consumer {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!(
+                "stock-consumer: unknown command: {}\nTry --help.",
+                arguments.join(" ")
+            );
+            Ok(USAGE.into())
+        }
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("stock-consumer: {failure}");
+        match failure {
+            Failure::Config(_) => BAD_CONFIGURATION.into(),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+fn consume() -> Result<ExitCode, Failure> {
+    let mut reader = environment();
+    let logs = reader.log_config();
+    let config = environment().config()?;
+    telemetry::init_logs(logs);
+    runtime()?.block_on(async {
+        let (terminate, interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        run(config, Shutdown::when(signalled(terminate, interrupt))).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn audit() -> Result<ExitCode, Failure> {
+    let mut reader = environment();
+    let logs = reader.log_config();
+    let database = environment().database()?;
+    telemetry::init_logs(logs);
+    runtime()?.block_on(async {
+        let audit = Audit::of(&Store::new(&database).await?).await?;
+        print!("{audit}");
+        Ok(if audit.is_sound() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
+}
+
+fn healthcheck() -> Result<ExitCode, Failure> {
+    http::healthcheck(environment().http()?.address).map_err(Failure::NotReady)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn environment() -> Reader {
+    Reader::new(std::env::vars_os())
+}
+
+/// One thread is enough for one queue, and faster: nothing has to be handed between threads.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Waits for the first signal; the second one ends the process at once.
+async fn signalled(mut terminate: Signal, mut interrupt: Signal) {
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tokio::spawn(async move {
+        next().await;
+        std::process::exit(1);
+    });
+    // Gives the task its first turn, so that the second signal is waited for from now on.
+    tokio::time::sleep(Duration::ZERO).await;
+}
