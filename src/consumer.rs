@@ -7,15 +7,16 @@
 //! the broker keeps a second consumer out, nor that a consumer which lost its connection or was
 //! frozen knows it.
 //!
-//! While a group is being written, reading goes on; what fills up meanwhile is the next group.
+//! While a group is being written, reading goes on; what fills up meanwhile, and until the next
+//! write is due, is the next group.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lapin::message::Delivery;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
@@ -30,6 +31,11 @@ use crate::window::{Entry, Place, Windows};
 
 /// How long a shutdown may take; what is not acknowledged by then stays in the queue.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
+
+/// The least time from one write to the next. A journaled majority write costs the members of the
+/// replica set several times what reading a window costs, however few windows are in it; on the
+/// other hand the broker slows down when much is unacknowledged.
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Consumes the configured queue until shutdown is requested, and waits out whatever the broker
 /// and the database do meanwhile. Returns within five seconds after the request.
@@ -117,8 +123,10 @@ impl<'a> Session<'a> {
         let mut write: Option<BoxFuture<'static, Outcome>> = None;
         let mut stopping = false;
         loop {
-            if write.is_none() && !self.windows.full().is_empty() {
+            let mut waiting = write.is_none() && !self.windows.full().is_empty();
+            if waiting && (stopping || self.write_is_due()) {
                 write = Some(self.write());
+                waiting = false;
             }
             if stopping && write.is_none() && self.rejects.is_empty() {
                 break;
@@ -135,6 +143,7 @@ impl<'a> Session<'a> {
                     write = None;
                     self.settle(outcome).await?;
                 }
+                () = sleep_until(self.write_began + WRITE_INTERVAL), if waiting => {}
                 confirmed = self.rejects.confirmed() => self.subscription.ack(confirmed?).await?,
                 taken = self.subscription.take(&mut group), if may_read => {
                     taken?;
@@ -228,6 +237,13 @@ impl<'a> Session<'a> {
         self.ledger.open(epoch, stored)
     }
 
+    /// Whether the last write is long enough ago, or half of what may be in flight is waiting:
+    /// reading shall not have to stop.
+    fn write_is_due(&self) -> bool {
+        self.write_began.elapsed() >= WRITE_INTERVAL
+            || self.windows.full().len() * 2 >= self.config.windows_in_flight
+    }
+
     /// Begins to write all full windows.
     fn write(&mut self) -> BoxFuture<'static, Outcome> {
         let mut last = self.last_stored;
@@ -302,7 +318,7 @@ impl<'a> Session<'a> {
             self.ledger.store_in(epoch, &ranges);
         }
         self.last_stored = window.place;
-        self.telemetry.window_stored(self.write_began);
+        self.telemetry.window_stored(self.write_began.elapsed());
         let delivery_tag = window.last_delivery_tag();
         self.windows.recycle(window);
         Some(delivery_tag)

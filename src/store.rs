@@ -154,6 +154,7 @@ pub fn documents<'a>(
     // What will be stored of each epoch once the windows before the current one are.
     let mut ahead: Vec<(EpochId, Ranges)> = Vec::new();
     let mut documents = Vec::new();
+    let closed_at = DateTime::now();
     for (window, place) in windows {
         let Some(average) = Average::of(&window.entries) else {
             continue;
@@ -184,7 +185,7 @@ pub fn documents<'a>(
             max_price: average.max_price,
             first_trade_at: average.first_trade_at.map(date),
             last_trade_at: average.last_trade_at.map(date),
-            closed_at: DateTime::now(),
+            closed_at,
             queue: queue.into(),
             window: place.number,
             trades,
@@ -243,6 +244,9 @@ impl Store {
         options.heartbeat_freq.get_or_insert(Duration::from_secs(2));
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria = None;
+        // A write is repeated under the same `_id`s here; the driver's way of repeating one would
+        // cost every member a second document for each write.
+        options.retry_writes = Some(false);
         options.write_concern = Some(
             WriteConcern::builder()
                 .w(Acknowledgment::Majority)

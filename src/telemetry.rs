@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -205,11 +205,9 @@ impl Telemetry {
         self.0.trades_skipped.inc_by(count as u64);
     }
 
-    pub fn window_stored(&self, write_began: Instant) {
+    pub fn window_stored(&self, latency: Duration) {
         self.0.windows_stored.inc();
-        self.0
-            .store_seconds
-            .observe(write_began.elapsed().as_secs_f64());
+        self.0.store_seconds.observe(latency.as_secs_f64());
         self.state().last_window = Some(Instant::now());
     }
 
@@ -302,7 +300,7 @@ mod tests {
         telemetry.trades_read(3);
         telemetry.trade_rejected("not-json");
         telemetry.trades_skipped(2);
-        telemetry.window_stored(Instant::now());
+        telemetry.window_stored(Duration::ZERO);
         telemetry.windows_in_flight(4);
         telemetry.ready(Server::rabbitmq);
         telemetry.waiting(Server::rabbitmq, "gone");

@@ -1,5 +1,7 @@
 //! What goes in comes out: windows, averages, and what becomes of the rest.
 
+use std::time::Duration;
+
 use bson::doc;
 use futures_util::TryStreamExt;
 
@@ -66,6 +68,35 @@ async fn a_window_has_as_many_trades_as_configured() {
     }
     consumer.stop().await;
     eventually("the rest is back", async || market.waiting().await == 4).await;
+}
+
+/// A write costs every member of the replica set, however little is in it.
+#[tokio::test]
+async fn windows_that_follow_quickly_are_stored_several_at_once() {
+    let market = Market::open("quick").await;
+    market.declare(Kind::Classic).await;
+    let small = [("BATCH_SIZE", "10"), ("WINDOWS_IN_FLIGHT", "64")];
+    let consumer = market.consumer_with(&small).await;
+    for window in 0..100 {
+        market
+            .publish(Some("run"), window * 10..window * 10 + 10)
+            .await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let windows = market.windows(100).await;
+    consumer.stop().await;
+    // The windows of one write are closed together.
+    let closed: Vec<i64> = windows
+        .iter()
+        .map(|window| window.closed_at.timestamp_millis())
+        .collect();
+    let writes = closed.chunk_by(|one, next| one == next).count() as i64;
+    // One in 100 ms, one more whenever half of what may be in flight is waiting.
+    let most = (closed[99] - closed[0]) / 100 + 100 / 32 + 3;
+    assert!(
+        writes <= most,
+        "{writes} writes, {most} at most: {closed:?}"
+    );
 }
 
 #[tokio::test]
