@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
+use tracing::warn;
 
+use crate::backoff::Backoff;
 use crate::ledger::{Range, Ranges};
 use crate::store::{AuditedWindow, Store, StoreError};
+
+/// How long an audit waits for the database: longer than members need to elect a primary.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the windows of all queues hold.
 #[derive(Debug, Default)]
@@ -37,11 +43,28 @@ struct Epoch {
 }
 
 impl Audit {
-    /// Reads all windows in the database.
+    /// Reads all windows in the database; waits for it for half a minute, and logs why.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn of(store: &Store) -> Result<Self, StoreError> {
+        let began = Instant::now();
+        let mut backoff = Backoff::default();
+        let mut told = String::new();
+        loop {
+            let error = match Self::read(store).await {
+                Err(error) if began.elapsed() < PATIENCE => error.to_string(),
+                outcome => return outcome,
+            };
+            if error != told {
+                warn!(reason = error, "waiting for the database");
+                told = error;
+            }
+            backoff.pause().await;
+        }
+    }
+
+    async fn read(store: &Store) -> Result<Self, StoreError> {
         let mut windows = store.audit().await?;
         let mut audit = Self::default();
         while let Some(window) = windows.try_next().await? {

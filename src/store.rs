@@ -18,6 +18,9 @@ use crate::window::{Average, FullWindow, Place, Side};
 /// of a primary must be noticed even when its host says nothing any more.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a request looks for a primary: less, so that its failure says that there is none.
+const SELECTION_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Why a request to the database failed. What it did, if it was a write, is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -237,7 +240,7 @@ impl Store {
             .get_or_insert_with(|| "stock-consumer".into());
         options
             .server_selection_timeout
-            .get_or_insert(REQUEST_TIMEOUT);
+            .get_or_insert(SELECTION_TIMEOUT);
         options
             .connect_timeout
             .get_or_insert(Duration::from_secs(2));
