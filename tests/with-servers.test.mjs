@@ -6,17 +6,19 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { eventually, root } from "./lib/stockmarket.mjs";
+import { root } from "./lib/stockmarket.mjs";
+import { eventually } from "./lib/waiting.mjs";
 
 const withServers = join(root, "tests/with-servers");
 
 /** Starts a shell command beside servers of its own. */
 function start(script) {
   const child = spawn(withServers, ["bash", "-euc", script]);
-  const started = { child, output: "", errors: "", home: "", ended: once(child, "exit") };
+  const started = { child, output: "", errors: "", home: "", command: 0, ended: once(child, "exit") };
   child.stdout.on("data", (data) => {
     started.output += data;
-    started.home ||= started.output.match(/^home (.+)$/m)?.[1] ?? "";
+    const introduction = started.output.match(/^command (\d+) beside (.+)$/m);
+    if (introduction) [started.command, started.home] = [Number(introduction[1]), introduction[2]];
   });
   child.stderr.on("data", (data) => {
     started.errors += data;
@@ -34,6 +36,8 @@ async function processesOf(home) {
   return found;
 }
 
+const isRunning = (id) => existsSync(`/proc/${id}`);
+
 async function assertNothingLeft(home) {
   assert.notEqual(home, "");
   await eventually(
@@ -43,10 +47,10 @@ async function assertNothingLeft(home) {
   );
 }
 
-const sayHome = "echo home $TEST_SERVERS_HOME; ";
+const introduceItself = "echo command $$ beside $TEST_SERVERS_HOME; ";
 
 test("exits as the command does, and leaves nothing; two at a time do not meet", { timeout: 180_000 }, async () => {
-  const runs = [0, 7].map((status) => ({ status, started: start(`${sayHome} exit ${status}`) }));
+  const runs = [0, 7].map((status) => ({ status, started: start(`${introduceItself} exit ${status}`) }));
   for (const { status, started } of runs) {
     assert.deepEqual(await started.ended, [status, null], started.errors);
     await assertNothingLeft(started.home);
@@ -54,7 +58,7 @@ test("exits as the command does, and leaves nothing; two at a time do not meet",
 });
 
 test("servers are stopped, killed and started again, and a new primary is found", { timeout: 180_000 }, async () => {
-  const started = start(`${sayHome}
+  const started = start(`${introduceItself}
     first=$("$TEST_SERVERS" primary)
     "$TEST_SERVERS" kill "$first"
     second=$("$TEST_SERVERS" primary)
@@ -74,12 +78,17 @@ test("servers are stopped, killed and started again, and a new primary is found"
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGKILL"]) {
   test(`${signal} ends the servers and removes their folder`, { timeout: 180_000 }, async () => {
-    const started = start(`${sayHome} exec sleep 1000`);
-    await eventually("the command runs", 90_000, () => started.home);
-    const command = (await processesOf(started.home)).at(-1);
-    started.child.kill(signal);
-    await started.ended;
-    if (signal === "SIGKILL") process.kill(Number(command), "SIGKILL"); // nobody else can know of it
+    const started = start(`${introduceItself} exec sleep 1000`);
+    try {
+      await eventually("the command runs", 90_000, () => started.command);
+      started.child.kill(signal);
+      await started.ended;
+      // Who is killed by SIGKILL cannot end its command any more.
+      assert.equal(isRunning(started.command), signal === "SIGKILL");
+    } finally {
+      started.child.kill();
+      if (started.command && isRunning(started.command)) process.kill(started.command, "SIGKILL");
+    }
     await assertNothingLeft(started.home);
   });
 }

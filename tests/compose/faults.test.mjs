@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../lib/waiting.mjs";
 import { addresses, primary } from "./database.mjs";
-import { companies, docker, eventually, System, Visitor } from "./system.mjs";
+import { companies, docker, System, Visitor } from "./system.mjs";
 
 const system = new System();
 /** @type {Visitor} */

@@ -7,9 +7,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { eventually } from "../lib/waiting.mjs";
 import { addresses, primary, withMember } from "./database.mjs";
 import * as security from "./security.mjs";
-import { eventually, outside, outsideAddress, root, System } from "./system.mjs";
+import { outside, outsideAddress, root, System } from "./system.mjs";
 
 const amqp = createRequire(join(root, "tests/package.json"))("amqplib");
 const system = new System();

@@ -5,9 +5,11 @@ import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
+import { eventually } from "../lib/waiting.mjs";
 import { withDatabase } from "./database.mjs";
-import { attempt, companies, eventually, outside, pageUrl, root, System, Visitor, windowSize } from "./system.mjs";
+import { attempt, companies, outside, pageUrl, root, System, Visitor, windowSize } from "./system.mjs";
 
 const system = new System();
 
@@ -121,9 +123,16 @@ describe("the system in containers", () => {
   for (const [moment, hasCome] of Object.entries(moments)) {
     test(`a first start that is cut off ${moment} is repaired by the next`, async () => {
       await system.remove();
-      const up = spawn("docker", ["compose", "up", "--detach"], { cwd: root, stdio: "ignore" });
-      const ended = once(up, "exit");
-      await eventually("the moment comes", 60_000, async () => hasCome(await system.containers()), 20);
+      const up = spawn("docker", ["compose", "up", "--detach"], { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
+      const [ended, said] = [once(up, "exit"), text(up.stderr)];
+      let came;
+      const look = async () => {
+        const isAtEnd = up.exitCode !== null;
+        came = hasCome(await system.containers());
+        return came || isAtEnd;
+      };
+      await eventually("the moment comes", 180_000, look, 20);
+      if (!came) assert.fail(`it ended before: ${await said}`);
       up.kill("SIGKILL");
       await ended;
       const killed = [...(await system.running()).values()].map(({ State }) => State.Pid);

@@ -3,10 +3,9 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
-import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../lib/waiting.mjs";
 
 export const root = join(import.meta.dirname, "..", "..");
 export const companies = ["AAPL", "MSFT", "TSLA"];
@@ -24,11 +23,8 @@ function variable(name) {
   return value;
 }
 
-/** Time limits are for a machine that has little else to do. A busy one gets as much longer as it is overloaded. */
-export const overload = () => Math.max(1, loadavg()[0] / availableParallelism());
-
 /** Runs a program to its end, whichever that is. */
-export function attempt(program, args, { limitMs = 300_000, environment = {} } = {}) {
+export function attempt(program, args, { limitMs = 600_000, environment = {} } = {}) {
   return new Promise((resolve) => {
     const options = { cwd: root, timeout: limitMs, maxBuffer: 1 << 28, env: { ...process.env, ...environment } };
     execFile(program, args, options, (error, stdout, stderr) =>
@@ -45,24 +41,6 @@ export async function run(program, args, options) {
 }
 
 export const docker = (...args) => run("docker", args);
-
-/** Asks until there is an answer. @template T @param {() => T | undefined | false | Promise<T | undefined | false>} ask @returns {Promise<T>} */
-export async function eventually(what, limitMs, ask, pauseMs = 200) {
-  const begin = performance.now();
-  let problem;
-  for (;;) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined && answer !== false) return answer;
-      problem = undefined;
-    } catch (error) {
-      problem = error;
-    }
-    if (performance.now() - begin > limitMs * overload())
-      throw new Error(`${what}: not within ${Math.round((performance.now() - begin) / 1000)} s`, { cause: problem });
-    await sleep(pauseMs);
-  }
-}
 
 export class System {
   /** @param {string[]} files  beside compose.yml  @param {Record<string, string>} environment  of Compose */
@@ -194,6 +172,8 @@ export class Visitor {
   averages = [];
   requests = 0;
   failures = [];
+  /** The longest that an answer took since this was last set to 0, ms. */
+  slowest = 0;
   #process;
 
   constructor() {
@@ -202,7 +182,10 @@ export class Visitor {
     createInterface({ input: this.#process.stdout }).on("line", (line) => {
       const event = JSON.parse(line);
       if (event.type === "average") this.averages.push(event);
-      else this.requests += 1;
+      else {
+        this.requests += 1;
+        this.slowest = Math.max(this.slowest, event.ms);
+      }
       if (event.problem) this.failures.push(event);
     });
   }

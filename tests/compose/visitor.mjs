@@ -9,8 +9,8 @@ const { WebSocket } = require("ws");
 
 const url = process.argv[2];
 const pauseMs = 50;
-/** Longer than the load balancer takes to give up on one live view and to ask the next. */
-const limitMs = 10_000;
+/** Longer than the load balancer takes to give up on every live view twice, the second time patiently. */
+const limitMs = 30_000;
 
 const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 

@@ -3,18 +3,16 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import amqp from "amqplib";
-import { companies, eventually, root, run, Stockmarket } from "../lib/stockmarket.mjs";
+import { companies, root, run, Stockmarket } from "../lib/stockmarket.mjs";
+import { eventually, overload } from "../lib/waiting.mjs";
 
 const consumerProgram = join(root, "target/release/stock-consumer");
 const windowSize = 1000;
-
-/** Time limits are for a machine that has little else to do. A busy one gets as much longer as it is overloaded. */
-const overload = () => Math.max(1, loadavg()[0] / availableParallelism());
 
 // --- known input ------------------------------------------------------------------
 
@@ -149,10 +147,18 @@ describe("the system", { timeout: 1_500_000 }, () => {
     await eventually("the page has all companies", 10_000, () =>
       companies.every((company) => page.newest.has(company)),
     );
-    const begin = performance.now();
-    for (const company of companies) page.seen.set(company, []);
-    await sleep(10_000); // the rate itself is measured: there is nothing to await
-    const seconds = (performance.now() - begin) / 1000;
+    let seconds;
+    for (let round = 1; round <= 5; round += 1) {
+      const begin = performance.now();
+      const halts = monitorEventLoopDelay({ resolution: 20 });
+      halts.enable();
+      for (const company of companies) page.seen.set(company, []);
+      await sleep(10_000); // the rate itself is measured: there is nothing to await
+      seconds = (performance.now() - begin) / 1000;
+      halts.disable();
+      // Where the whole machine stood still for a while, the averages of that while come all at once.
+      if (halts.max < 0.5e9) break;
+    }
     page.close();
     for (const company of companies) {
       const changes = page.seen.get(company)?.length ?? 0;
@@ -310,13 +316,17 @@ describe("the system", { timeout: 1_500_000 }, () => {
           await eventually("new averages of all companies are on the page", 60_000, () =>
             companies.every((company) => (page.seen.get(company)?.length ?? 0) >= 2),
           );
+          // Averages may be faster than the probes, which look at each part every 2 s.
+          await eventually("make status says that all is well", 30_000, async () => {
+            const { status, output } = await stockmarket.make("status");
+            assert.equal(status, 0, output);
+            return true;
+          });
         });
       }
     } finally {
       page.close();
     }
-    const { status, output } = await stockmarket.make("status");
-    assert.equal(status, 0, output);
     const audit = await run(consumerProgram, ["audit"], {
       environment: { PATH: process.env.PATH, MONGODB_URL_FILE: stockmarket.secretFile("mongodb-consumer.url") },
     });

@@ -1,13 +1,13 @@
 // For tests of the whole system: starts it as a user does, in a folder and on
 // ports of its own, and looks at it from outside.
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -17,25 +17,6 @@ const { WebSocket } = require("ws");
 
 const portNames = readFileSync(join(root, "scripts/ports"), "utf8").match(/^[A-Z][A-Z0-9_]*\b/gm);
 export const companies = portNames.flatMap((name) => name.match(/^CONSUMER_([A-Z]+)_HTTP_PORT$/)?.[1] ?? []);
-
-/** Repeats `attempt` until it returns something truthy, and returns that. Fails after `limitMs`. */
-export async function eventually(what, limitMs, attempt) {
-  const deadline = performance.now() + limitMs;
-  let problem;
-  for (;;) {
-    try {
-      const result = await attempt();
-      if (result) return result;
-      problem = undefined;
-    } catch (error) {
-      problem = error;
-    }
-    if (performance.now() > deadline) {
-      throw new Error(`${what}: not within ${limitMs / 1000} s`, { cause: problem });
-    }
-    await sleep(100);
-  }
-}
 
 export function isOpen(port) {
   return new Promise((resolve) => {
@@ -89,6 +70,16 @@ export class Stockmarket {
     this.environment = { ...process.env, ...ports, ...variables, STOCKMARKET_ROOT: root, STOCKMARKET_HOME: home };
     // A make that runs these tests is not to be taken for the one that they run.
     for (const name of ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"]) delete this.environment[name];
+    // Takes the system away as soon as its input ends, be it because this process was killed. It has a
+    // session of its own, where no signal meant for the tests reaches it.
+    this.guard = spawn("sh", ["-c", 'cat; make --no-print-directory down; rm -rf "$STOCKMARKET_HOME"'], {
+      cwd: root,
+      env: this.environment,
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true,
+    });
+    this.guard.unref();
+    this.guard.stdin.unref();
   }
 
   make(target, limitMs = 120_000) {
@@ -174,7 +165,8 @@ export class Stockmarket {
   }
 
   async remove() {
-    await this.make("down");
-    await rm(this.home, { recursive: true, force: true });
+    this.guard.ref();
+    this.guard.stdin.end();
+    await once(this.guard, "exit");
   }
 }
