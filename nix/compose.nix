@@ -34,19 +34,17 @@ let
 
   # ---- A part -------------------------------------------------------------------------------------
 
+  # Whoever needs a part that is not ready yet waits for it by itself, however long that takes. Compose
+  # would give up, and leave half of the system not started: on a slow machine for no other reason.
   conditions = {
     started = "service_started";
-    ready = "service_healthy";
+    ready = "service_started";
     done = "service_completed_successfully";
   };
 
-  # mongo-init ends when all members are ready: whoever waits for it need not wait for them as well.
-  condition =
-    need: conditions.${if elem (key need) topology.memberNames then "started" else need.${key need}};
-
   needs =
     part:
-    map (need: { ${key need} = yaml.map [ { condition = condition need; } ]; }) (
+    map (need: { ${key need} = yaml.map [ { condition = conditions.${need.${key need}}; } ]; }) (
       optional (hasSecrets part.kind) [ { secrets = "done"; } ] ++ part.needs
     );
 
@@ -73,8 +71,8 @@ let
               { interval = "10s"; }
               { timeout = "5s"; }
               { retries = 3; }
-              { start_period = "60s"; }
-              { start_interval = "1s"; }
+              { start_period = "300s"; }
+              { start_interval = "2s"; }
             ];
           }
         ]
@@ -83,11 +81,17 @@ let
       else
         [ ]
     )
-    ++ [ { networks = yaml.flow it.networks; } ]
+    ++ [
+      {
+        networks = if it ? aliases then yaml.map (map (aliased it) it.networks) else yaml.flow it.networks;
+      }
+    ]
     ++ optional (it ? configs) [ { configs = map mounted it.configs; } ]
     ++ optional (it ? tmpfs) [ { inherit (it) tmpfs; } ]
     ++ limits it
     ++ [ { stop_grace_period = it.grace; } ];
+
+  aliased = it: network: { ${network} = yaml.map [ { aliases = yaml.flow it.aliases; } ]; };
 
   # On one line where it fits.
   command =

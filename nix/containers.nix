@@ -376,6 +376,8 @@ rec {
     liveview = {
       image = ours "stock-liveview";
       user = nobody;
+      # What the load balancer calls each of them.
+      aliases = [ "liveview" ];
       networks = [
         "reading"
         "web"

@@ -1,16 +1,8 @@
 # nginx/container.conf: the load balancer in a container, in front of the topology's live views.
 topology:
 let
-  inherit (builtins) concatStringsSep;
-
-  servers = options: map (name: "server ${name}:${port} ${options};") topology.liveviewNames;
-  port = toString topology.ports.liveview.container;
-
-  # Each live view once more as a backup that never counts as failed: when all have failed lately,
-  # they are asked nevertheless, for by now one of them may be back.
-  upstream = concatStringsSep "\n        " (
-    servers "resolve max_fails=1 fail_timeout=3s" ++ servers "resolve max_fails=0 backup"
-  );
+  # One name for all live views, however many there are.
+  server = "server liveview:${toString topology.ports.liveview.container} resolve";
 in
 ''
   # ${import ./notice.nix}
@@ -38,7 +30,10 @@ in
       upstream liveview {
           zone liveview 256k;
           least_conn;
-          ${upstream}
+          ${server} max_fails=1 fail_timeout=3s;
+          # Each once more as a backup that never counts as failed: when all have failed lately, they are
+          # asked nevertheless, for by now one of them may be back.
+          ${server} max_fails=0 backup;
           keepalive 32;
           keepalive_timeout 60s;
       }

@@ -119,6 +119,7 @@ let
             kind.probe part.port
             ++ [
               { period_seconds = 2; }
+              { timeout_seconds = 5; }
               { failure_threshold = 1000000; }
             ]
           );

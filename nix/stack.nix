@@ -111,7 +111,6 @@ let
   liveview = the "liveview" // {
     name = "liveview";
     description = "show the newest averages, live";
-    aliases = topology.liveviewNames;
     deploy = replicas topology.liveviews ++ spread ++ rolling;
     environment = map (
       entry: if entry ? LIVEVIEW_NAME then { LIVEVIEW_NAME = "liveview-{{.Task.Slot}}"; } else entry
@@ -234,7 +233,7 @@ let
           { interval = "5s"; }
           { timeout = "5s"; }
           { retries = 6; }
-          { start_period = "120s"; }
+          { start_period = "300s"; }
         ];
       }
     ]

@@ -211,7 +211,6 @@ in
     brokers
     ports
     liveviewNames
-    memberNames
     numbered
     ;
 

@@ -14,7 +14,7 @@ const { MONGODB_MEMBERS, SECRETS, LIVEVIEW } = process.env;
 const { MongoClient } = createRequire(join(LIVEVIEW, "package.json"))("mongodb");
 
 const members = MONGODB_MEMBERS.split(",");
-const limitMs = 120_000;
+const limitMs = 300_000;
 const deadline = Date.now() + limitMs;
 
 const codes = { authenticationFailed: 18, alreadyInitialized: 23, userExists: 51003 };

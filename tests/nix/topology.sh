@@ -17,6 +17,7 @@ test_topology() {
   local copy=$scratch/copy
   mkdir "$scratch/home"
   copy_project "$copy"
+  mkdir -p "$root/target" "$root/.local/tools"
   ln -s "$root/target" "$copy/target"
   mkdir "$copy/.local"
   ln -s "$root/.local/tools" "$copy/.local/tools"
@@ -25,10 +26,10 @@ test_topology() {
     "$copy/nix/topology.nix"
   "$copy/nix/generate" > "$scratch/generated"
   local file
-  for file in process-compose.yaml scripts/ports nginx/container.conf; do
+  for file in process-compose.yaml scripts/ports compose.yml stack.yml containers/prometheus.yml; do
     grep -q "$file" "$scratch/generated" || fail "$file does not follow the topology"
   done
-  grep -q 'server liveview3:3000' "$copy/nginx/container.conf" || fail "the load balancer does not know the third live view"
+  grep -q '^  liveview3:' "$copy/compose.yml" || fail "there is no third live view in containers"
   ok "a fourth company, a third live view and standbys are in every rendering"
 
   # Ports of this test's own, in the order of the file.
