@@ -54,6 +54,7 @@ generate: ## render the files that come from nix/topology.nix
 	@nix/generate
 
 screenshot: ## take docs/'s picture of the page
+	@scripts/install browser
 	@npm --prefix vendor-apps/stock-liveview run --silent screenshot
 
 help: ## this list

@@ -2,8 +2,8 @@
 //! of the same trades that does the least that a reader can do: it skips frames and acknowledges.
 //! That one shows what the broker gives.
 //!
-//! Both drain a classic queue of their own, in turn, several times; medians are printed. The time
-//! runs from the first window to the last, so that no start-up is in it.
+//! Both drain the same kind of queue in turn, several times; medians are printed. The time runs from
+//! the first window to the last, so that no start-up is in it.
 
 use std::error::Error;
 use std::io::{BufWriter, Read, Write};
@@ -21,6 +21,23 @@ const WINDOW: u64 = 1000;
 /// As many as the consumer holds: sixteen windows in flight and an open one.
 const PREFETCH: u16 = 17_000;
 
+/// A queue and its trades, as one of the publishers makes them.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Ours with `QUEUE_TYPE=classic`: persistent trades with their ids.
+    Classic,
+    /// Ours as it comes: the same trades in a quorum queue.
+    Quorum,
+    /// The original's: trades without any property in a queue that is not durable.
+    Original,
+}
+
+const KINDS: [(&str, Kind); 3] = [
+    ("classic", Kind::Classic),
+    ("quorum", Kind::Quorum),
+    ("original", Kind::Original),
+];
+
 struct Measured {
     trades_per_second: f64,
     cpu_microseconds_per_trade: f64,
@@ -37,49 +54,57 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut skipping, mut consuming) = (Vec::new(), Vec::new());
     println!("draining {trades} trades, {rounds} rounds: trades/s and CPU µs for each trade");
-    for round in 1..=rounds {
-        let queue = format!("drain-{round}");
-        prepare(&queue, trades)?;
-        let skipped = skip(&queue, trades)?;
-        prepare(&queue, trades)?;
-        let consumed = runtime.block_on(consume(&queue, trades))?;
-        for (name, measured) in [("skips frames", &skipped), ("stock-consumer", &consumed)] {
-            let Measured {
-                trades_per_second,
-                cpu_microseconds_per_trade,
-            } = measured;
-            println!(
-                "  round {round}  {name:<15} {trades_per_second:>8.0}/s  {cpu_microseconds_per_trade:.2} µs"
-            );
+    let chosen = std::env::var("KINDS").unwrap_or_else(|_| "classic quorum original".into());
+    for kind in chosen.split_whitespace() {
+        let known = KINDS.iter().find(|(name, _)| *name == kind);
+        let &(_, shape) = known.ok_or_else(|| format!("no such kind of queue: {kind}"))?;
+        let (mut skipping, mut consuming) = (Vec::new(), Vec::new());
+        for round in 1..=rounds {
+            let queue = format!("drain-{kind}-{round}");
+            let round = format!("{kind:<8}  round {round}");
+            prepare(&queue, shape, trades)?;
+            let skipped = skip(&queue, trades)?;
+            report(&round, "skips frames", &skipped);
+            skipping.push(skipped);
+            prepare(&queue, shape, trades)?;
+            let consumed = runtime.block_on(consume(&queue, trades))?;
+            report(&round, "stock-consumer", &consumed);
+            consuming.push(consumed);
+            delete(&queue)?;
         }
-        skipping.push(skipped);
-        consuming.push(consumed);
+        let (skipped, consumed) = (median(&skipping), median(&consuming));
+        let round = format!("{kind:<8}  median ");
+        report(&round, "skips frames", &skipped);
+        report(&round, "stock-consumer", &consumed);
+        println!(
+            "{kind}: the consumer reaches {:.0} % of the rate of the reader that skips frames",
+            consumed.trades_per_second / skipped.trades_per_second * 100.0
+        );
     }
-    let median = |all: &[Measured], of: fn(&Measured) -> f64| {
-        let mut values: Vec<f64> = all.iter().map(of).collect();
+    Ok(())
+}
+
+fn report(round: &str, reader: &str, measured: &Measured) {
+    let Measured {
+        trades_per_second,
+        cpu_microseconds_per_trade,
+    } = measured;
+    println!(
+        "{round}  {reader:<15} {trades_per_second:>8.0}/s  {cpu_microseconds_per_trade:.2} µs"
+    );
+}
+
+fn median(all: &[Measured]) -> Measured {
+    let of = |value: fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = all.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let rate: fn(&Measured) -> f64 = |m| m.trades_per_second;
-    let cpu: fn(&Measured) -> f64 = |m| m.cpu_microseconds_per_trade;
-    println!(
-        "median   skips frames    {:>8.0}/s  {:.2} µs",
-        median(&skipping, rate),
-        median(&skipping, cpu)
-    );
-    println!(
-        "median   stock-consumer  {:>8.0}/s  {:.2} µs",
-        median(&consuming, rate),
-        median(&consuming, cpu)
-    );
-    let share = median(&consuming, rate) / median(&skipping, rate);
-    println!(
-        "the consumer reaches {:.0} % of the rate of the reader that skips frames",
-        share * 100.0
-    );
-    Ok(())
+    Measured {
+        trades_per_second: of(|measured| measured.trades_per_second),
+        cpu_microseconds_per_trade: of(|measured| measured.cpu_microseconds_per_trade),
+    }
 }
 
 /// Drains a queue with the real program, into a database of its own.
@@ -104,7 +129,7 @@ async fn consume(queue: &str, trades: u64) -> Outcome<Measured> {
         if count >= trades / WINDOW || began.elapsed() > Duration::from_secs(120) {
             break count;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let ended = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let cpu = cpu_time(&consumer.id().to_string())?;
@@ -180,11 +205,30 @@ fn skip(queue: &str, trades: u64) -> Outcome<Measured> {
     })
 }
 
-/// Fills an empty queue with trades that look like our publisher's.
-fn prepare(queue: &str, trades: u64) -> Outcome<()> {
+/// Fills an empty queue with trades.
+fn prepare(queue: &str, kind: Kind, trades: u64) -> Outcome<()> {
     let mut wire = Wire::connect()?;
-    let declare = [&[0; 2][..], &short(queue), &[0b00010], &[0; 4]].concat();
-    wire.call(50, 10, &declare)?;
+    let (durable, arguments) = match kind {
+        Kind::Original => (0, vec![]),
+        Kind::Classic => (0b10, single_active_consumer()),
+        Kind::Quorum => {
+            let quorum = [
+                &short("x-queue-type")[..],
+                b"S",
+                &6u32.to_be_bytes(),
+                b"quorum",
+            ];
+            (0b10, [single_active_consumer(), quorum.concat()].concat())
+        }
+    };
+    let declare = [
+        &[0; 2][..],
+        &short(queue),
+        &[durable],
+        &(arguments.len() as u32).to_be_bytes(),
+        &arguments,
+    ];
+    wire.call(50, 10, &declare.concat())?;
     wire.call(50, 30, &[&[0; 2][..], &short(queue), &[0]].concat())?;
     wire.call(85, 10, &[0])?;
     let epoch = format!(
@@ -206,19 +250,21 @@ fn prepare(queue: &str, trades: u64) -> Outcome<()> {
             40,
             &[&[0; 2][..], &short(""), &short(queue), &[0]].concat(),
         )?;
-        // Content type, delivery mode, message id, timestamp, application.
-        let flags: u16 = 1 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 3;
-        let header = [
-            &60u16.to_be_bytes()[..],
-            &[0; 2],
-            &(body.len() as u64).to_be_bytes(),
-            &flags.to_be_bytes(),
-            &short("application/json"),
-            &[2],
-            &short(&format!("{epoch}:{sequence}")),
-            &1_700_000_000u64.to_be_bytes(),
-            &short("stock-publisher"),
-        ];
+        let size = (body.len() as u64).to_be_bytes();
+        let properties = match kind {
+            Kind::Original => vec![0; 2],
+            // Content type, delivery mode, message id, timestamp, application.
+            Kind::Classic | Kind::Quorum => [
+                &(1u16 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 3).to_be_bytes()[..],
+                &short("application/json"),
+                &[2],
+                &short(&format!("{epoch}:{sequence}")),
+                &1_700_000_000u64.to_be_bytes(),
+                &short("stock-publisher"),
+            ]
+            .concat(),
+        };
+        let header = [&60u16.to_be_bytes()[..], &[0; 2], &size, &properties];
         wire.frame(2, 1, &header.concat())?;
         wire.frame(3, 1, body.as_bytes())?;
         // A few thousand at a time, so that the broker's memory stays its own.
@@ -232,6 +278,17 @@ fn prepare(queue: &str, trades: u64) -> Outcome<()> {
     }
     wire.call(20, 40, &[0; 7])?;
     Ok(())
+}
+
+fn delete(queue: &str) -> Outcome<()> {
+    let mut wire = Wire::connect()?;
+    wire.call(50, 40, &[&[0; 2][..], &short(queue), &[0]].concat())?;
+    wire.call(20, 40, &[0; 7])
+}
+
+/// An argument of a queue's declaration.
+fn single_active_consumer() -> Vec<u8> {
+    [&short("x-single-active-consumer")[..], b"t", &[1]].concat()
 }
 
 /// A connection that speaks just enough AMQP 0-9-1, with one channel.

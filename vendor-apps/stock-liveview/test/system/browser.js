@@ -1,7 +1,12 @@
 /**
  * A real Chromium, kept from everything but the system under test.
  */
+import { fileURLToPath } from "node:url";
+
 import { chromium } from "playwright-core";
+
+/** What `scripts/install browser` provides. */
+const CHROMIUM = fileURLToPath(new URL("../../../../.local/tools/bin/chromium", import.meta.url));
 
 const FLAGS = [
   "--no-sandbox",
@@ -18,7 +23,7 @@ export const DESKTOP = { viewport: { width: 1280, height: 860 } };
 
 /** @param {string[]} [flags] */
 export function launch(flags = []) {
-  return chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: [...FLAGS, ...flags] });
+  return chromium.launch({ executablePath: process.env.CHROMIUM || CHROMIUM, args: [...FLAGS, ...flags] });
 }
 
 /**
