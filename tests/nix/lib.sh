@@ -65,7 +65,8 @@ install_tools() {
   done
   if ! [ -x "$local/tools/bin/deadnix" ] || ! [ -x "$local/tools/bin/nixfmt" ]; then
     say "Building nixfmt and deadnix"
-    cargo install --quiet --locked --root "$local/tools" --target-dir "$local/tools/target" \
+    # Not optimized: they run for a moment, compiling them takes minutes.
+    cargo install --quiet --debug --locked --root "$local/tools" --target-dir "$local/tools/target" \
       nixfmt_rs@0.5.3 deadnix@1.3.1
     rm -rf "$local/tools/target"
   fi
@@ -91,7 +92,7 @@ build-users-group =
 substituters =
 flake-registry =
 warn-dirty = false
-max-jobs = 1
+max-jobs = 2
 cores = 2
 SETTINGS
 }
@@ -132,6 +133,7 @@ describe_host() {
     echo "  home = \"$HOME\";"
     echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
     echo "  rustTarget = \"$(rustc -vV | sed -n 's/^host: //p')\";"
+    echo "  lto = \"${CARGO_PROFILE_RELEASE_LTO:-}\";"
     echo "  nodeVersion = \"$(node --version | tr -d v)\";"
     echo "  certificates = \"${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}\";"
     echo '  programs = {'
