@@ -20,7 +20,7 @@ pub struct Config {
     /// default 1000.
     pub batch_size: u16,
     /// `WINDOWS_IN_FLIGHT`: full windows that may wait for the database before reading pauses,
-    /// 1 to 64; default 16.
+    /// 1 to 64; default 8.
     pub windows_in_flight: usize,
     pub http: HttpConfig,
 }
@@ -194,9 +194,9 @@ impl Reader {
             65535,
         );
         let windows_in_flight = self.number(
-            Named("WINDOWS_IN_FLIGHT", "16"),
+            Named("WINDOWS_IN_FLIGHT", "8"),
             |v| &v.windows_in_flight,
-            16,
+            8,
             1,
             64,
         );
@@ -456,7 +456,7 @@ mod tests {
         assert_eq!(config.database.database, "stockmarket");
         assert_eq!(config.database.collection, "stocks");
         assert_eq!(config.batch_size, 1000);
-        assert_eq!(config.windows_in_flight, 16);
+        assert_eq!(config.windows_in_flight, 8);
         assert_eq!(
             config.http.address,
             "127.0.0.1:9101".parse().expect("an address")

