@@ -1,6 +1,11 @@
 // Prints each part's health and each company's newest average. Fails unless all is well.
 import { companies, newestAverages, parts } from "./system.mjs";
 
+// Whoever reads only the first lines, as `make status | head -n 3` does, has seen enough.
+process.stdout.on("error", (error) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 const all = await parts();
 for (const { name, state, restarts, pid, age } of all) {
   const detail = state === "done" ? "" : `process ${pid}, for ${age}${restarts ? `, restarted ${restarts} times` : ""}`;

@@ -136,6 +136,12 @@ describe("the system", { timeout: 1_500_000 }, () => {
     for (const company of companies) assert.match(output, new RegExp(`^${company} +\\d+\\.\\d+$`, "m"));
   });
 
+  test("make status can be read in part", async () => {
+    const { status, output } = await stockmarket.run("bash", ["-o", "pipefail", "-c", "scripts/status | head -n 0"]);
+    assert.equal(status, 0, output);
+    assert.equal(output, "");
+  });
+
   test("make clean does not take away the data of a running system", async () => {
     const { status, output } = await stockmarket.make("clean");
     assert.notEqual(status, 0);
