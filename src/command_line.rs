@@ -101,10 +101,7 @@ pub fn main() -> ExitCode {
 }
 
 fn consume() -> Result<ExitCode, Failure> {
-    let mut reader = environment();
-    let logs = reader.log_config();
-    let config = environment().config()?;
-    telemetry::init_logs(logs);
+    let config = configure(Reader::config)?;
     runtime()?.block_on(async {
         let (terminate, interrupt) = (
             signal(SignalKind::terminate())?,
@@ -116,10 +113,7 @@ fn consume() -> Result<ExitCode, Failure> {
 }
 
 fn audit() -> Result<ExitCode, Failure> {
-    let mut reader = environment();
-    let logs = reader.log_config();
-    let database = environment().database()?;
-    telemetry::init_logs(logs);
+    let database = configure(Reader::database)?;
     runtime()?.block_on(async {
         let audit = Audit::of(&Store::new(&database).await?).await?;
         print!("{audit}");
@@ -134,6 +128,14 @@ fn audit() -> Result<ExitCode, Failure> {
 fn healthcheck() -> Result<ExitCode, Failure> {
     http::healthcheck(environment().http()?.address).map_err(Failure::NotReady)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a part of the configuration, and begins to log if it is good.
+fn configure<T>(read: impl FnOnce(Reader) -> Result<T, ConfigError>) -> Result<T, Failure> {
+    let logs = environment().log_config();
+    let part = read(environment())?;
+    telemetry::init_logs(logs);
+    Ok(part)
 }
 
 fn environment() -> Reader {
