@@ -22,9 +22,9 @@ describe("with the original publisher and live views", () => {
     await system.healthy();
   });
 
-  test("no secret shows though the originals know no files of secrets", async () => {
+  test("no secret shows, although the originals cannot read secrets from files", async () => {
     const problems = await security.checkSecrets(system);
-    // Of its own environment a program cannot be kept from knowing; the engine does not tell it.
+    // The original publisher reads its URL from its environment; the engine does not show it.
     assert.deepEqual(
       problems.filter(
         (problem) => !/^the environment of stock-publisher in publisher shows rabbitmq-publisher/.test(problem),
@@ -33,7 +33,7 @@ describe("with the original publisher and live views", () => {
     );
   });
 
-  test("the originals are held to what ours are", async () => {
+  test("the originals pass the same checks as ours", async () => {
     assert.deepEqual(await security.checkProcesses(system), []);
     assert.deepEqual(await security.checkFiles(system), []);
     assert.deepEqual(await security.checkSettings(system), []);

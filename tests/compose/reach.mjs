@@ -1,7 +1,9 @@
-// reach HOST:PORT…: prints those that accept a connection, a line each. Run in the network of whoever is to be tried.
+// reach HOST:PORT…: prints the targets that accept a connection, one per line. Run it in the network namespace of the
+// part under test. HOST:FIRST-LAST is a range of ports.
 import { connect } from "node:net";
+import { overload } from "../lib/waiting.mjs";
 
-const limitMs = 1500;
+const limitMs = 1500 * overload();
 const atOnce = 500;
 
 function isReached(target) {
@@ -13,7 +15,7 @@ function isReached(target) {
       resolve(result);
     };
     socket.setTimeout(limitMs, () => done(false));
-    // A connection from one's own port to itself needs nobody who listens.
+    // A socket can connect to its own port without a listener.
     socket.on("connect", () =>
       done(socket.localPort !== socket.remotePort || socket.localAddress !== socket.remoteAddress),
     );
@@ -21,7 +23,6 @@ function isReached(target) {
   });
 }
 
-// HOST:FIRST-LAST is a row of ports.
 const targets = process.argv.slice(2).flatMap((target) => {
   const [, host, first, last] = target.match(/^(.*):(\d+)(?:-(\d+))?$/);
   return Array.from(

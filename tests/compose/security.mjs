@@ -1,5 +1,4 @@
-// What nobody may be able to do. Each check looks at the running containers from outside of them, and returns what it
-// found wrong, one thing an entry.
+// The security checks. Each looks at the running containers from outside and returns a list of problems.
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { addresses } from "./database.mjs";
@@ -7,7 +6,7 @@ import { address, attempt, docker, outside, run } from "./system.mjs";
 
 // ---- What is allowed, said once ------------------------------------------------------------------
 
-/** Whom each kind of part can reach, in either direction: they work together, or are alike. */
+/** Pairs of parts that can reach each other: they work together, or are of the same kind. */
 const neighbours = [
   ["publisher", "rabbitmq"],
   ["rabbitmq", "consumer"],
@@ -18,22 +17,22 @@ const neighbours = [
   ["liveview", "liveview"],
   ["liveview", "nginx"],
   ["rabbitmq", "management"],
-  // Who looks at everything.
+  // Monitoring reaches every part.
   ...["publisher", "rabbitmq", "consumer", "liveview", "nginx", "mongo-metrics"].map((part) => ["prometheus", part]),
   ["mongo-metrics", "mongo"],
   ["mongo-metrics", "liveview"],
 ];
 
-/** The ports of the host that answer whoever comes from outside. */
+/** The host's ports that answer from outside. */
 const published = [3000];
-/** Those that answer only on the host itself, by profile. */
+/** The ports that answer only on the host itself, by profile. */
 const publishedLocally = { management: [15672], monitoring: [9090] };
 
-/** Runs as root: makes the secrets and gives them to their readers, without a network. */
+/** The parts that run as root: `secrets` creates the secrets and gives each to its readers, without a network. */
 const roots = ["secrets"];
 const capabilities = { secrets: ["CHOWN", "DAC_READ_SEARCH"] };
 
-/** What stands in the files of each kind of part. */
+/** The secrets that each kind of part knows. */
 const knownSecrets = {
   rabbitmq: [/^rabbitmq-.*\.password$/, /^erlang\.cookie$/],
   mongo: [/^mongodb\.key$/],
@@ -52,7 +51,7 @@ export const kindOf = (service) => service.replace(/^(consumer)-.*|\d+$/, "$1");
 const areNeighbours = (one, other) =>
   neighbours.some((pair) => [`${one} ${other}`, `${other} ${one}`].includes(pair.join(" ")));
 
-/** Ports on which something listens in the network of a process, without those that only it can reach itself. */
+/** Ports with a listener in the network of a process, by default without those on its loopback addresses. */
 async function listeningPorts(pid, { alsoForItself = false } = {}) {
   const tables = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${pid}/net/${name}`, "utf8")));
   const ports = tables
@@ -63,7 +62,7 @@ async function listeningPorts(pid, { alsoForItself = false } = {}) {
   return [...new Set(ports)];
 }
 
-/** Those of the targets that can be reached from a network namespace. @returns {Promise<string[]>} */
+/** The targets that accept a connection from a network namespace. @returns {Promise<string[]>} */
 export async function reached(enter, targets) {
   if (targets.length === 0) return [];
   const output = await run(enter[0], [
@@ -77,7 +76,7 @@ export async function reached(enter, targets) {
 
 const networkOf = ({ State }) => ["nsenter", `--target=${State.Pid}`, "--net"];
 
-/** Each part reaches its neighbours, and nobody else. */
+/** Each part reaches its neighbours and no other part. */
 export async function checkReach(system) {
   const containers = await system.running();
   const places = new Map();
@@ -107,7 +106,7 @@ export async function checkReach(system) {
   return problems;
 }
 
-/** Nobody gets out to what listens there, and of the engine's host they see what everybody sees. */
+/** No part reaches a listener outside, or a port of the engine's host other than the page's. */
 export async function checkWayOut(system, outsideListener) {
   const problems = [];
   const ports = await listeningPorts("self");
@@ -126,9 +125,8 @@ export async function checkWayOut(system, outsideListener) {
 }
 
 /**
- * The ports of the host.
- * @param {{profile?: string, all?: boolean}} [options]  `all` tries every port there is, and not only those where the host
- *   says that something listens
+ * The host's open ports are the published ones.
+ * @param {{profile?: string, all?: boolean}} [options]  `all` tries every port, not only those with a listener
  */
 export async function checkPorts({ profile, all = false } = {}) {
   const sorted = (ports) => ports.sort((one, other) => one - other);
@@ -144,7 +142,7 @@ export async function checkPorts({ profile, all = false } = {}) {
     .map((from) => `${from}: ports ${open[from].join(", ")} of the host are open, not ${expected[from].join(", ")}`);
 }
 
-/** Who knows the containers' own addresses gets no further from outside. */
+/** A visitor outside who knows the containers' own addresses reaches only NGINX. */
 export async function checkDirectWay(system) {
   const services = new Map();
   for (const [service, container] of await system.running()) {
@@ -162,7 +160,7 @@ export async function checkDirectWay(system) {
 
 // ---- The processes -------------------------------------------------------------------------------
 
-/** Everything that runs in a container. @returns {Promise<{id: number, status: Record<string, string>}[]>} */
+/** The processes of a container. @returns {Promise<{id: number, status: Record<string, string>}[]>} */
 async function processesOf({ Id }) {
   const ids = (await docker("top", Id, "-eo", "pid")).split("\n").slice(1).filter(Boolean).map(Number);
   const found = await Promise.all(
@@ -171,11 +169,11 @@ async function processesOf({ Id }) {
       return { id, status: Object.fromEntries(text.split("\n").map((line) => line.split(/:\s+/))) };
     }),
   );
-  // A health check may have ended meanwhile.
+  // A health check may have ended in the meantime.
   return found.filter(({ status }) => status.Uid);
 }
 
-/** No process is root, or can become it, or has any of root's rights. */
+/** No process is root, can become root, or has a capability. */
 export async function checkProcesses(system) {
   const problems = [];
   for (const [service, container] of await system.running()) {
@@ -191,7 +189,7 @@ export async function checkProcesses(system) {
   return problems;
 }
 
-/** How the containers are made, the ones included that have done their work. */
+/** The settings of all containers, also of those that have ended. */
 export async function checkSettings(system) {
   const problems = [];
   for (const [service, { Config, HostConfig, Mounts }] of await system.containers()) {
@@ -209,7 +207,7 @@ export async function checkSettings(system) {
     demand(HostConfig.LogConfig.Config["max-size"], "may fill the disk with its log");
     demand(
       HostConfig.NetworkMode !== "host" && !HostConfig.PidMode && HostConfig.IpcMode !== "host",
-      "shares the host's own",
+      "shares a namespace with the host",
     );
     demand(service === "secrets" ? HostConfig.NetworkMode === "none" : true, "has a network");
     demand(
@@ -226,7 +224,7 @@ export async function checkSettings(system) {
   return problems;
 }
 
-/** The files of the image cannot be changed, whatever rights one has. */
+/** Not even root can change the files of an image. */
 export async function checkFiles(system) {
   const problems = [];
   for (const [service, { State }] of await system.running()) {
@@ -244,7 +242,7 @@ export async function checkFiles(system) {
 
 // ---- The secrets ---------------------------------------------------------------------------------
 
-/** No secret shows where others than its reader look. */
+/** No secret shows in what the engine, a log, a process or an image tells. */
 export async function checkSecrets(system) {
   const secrets = await system.secrets();
   const problems = [];
@@ -276,7 +274,7 @@ function logsOf({ Id }) {
   return attempt("docker", ["logs", Id]);
 }
 
-/** Each part can read its own secrets, nobody else's, and no one else can read its. */
+/** Each part can read its own secrets and no others, and only its user can read them. */
 export async function checkSecretFiles(system) {
   const secrets = await system.secrets();
   const problems = [];

@@ -1,4 +1,4 @@
-// No one gets in, and no part gets further than its work needs. What is allowed is said in security.mjs.
+// No one gets in, and each part reaches only what its work needs. security.mjs says what is allowed.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { eventually } from "../lib/waiting.mjs";
 import { addresses, primary, withMember } from "./database.mjs";
 import * as security from "./security.mjs";
-import { outside, outsideAddress, root, System } from "./system.mjs";
+import { address, outside, outsideAddress, root, System } from "./system.mjs";
 
 const amqp = createRequire(join(root, "tests/package.json"))("amqplib");
 const system = new System();
@@ -24,7 +24,7 @@ describe("the system in containers", () => {
   after(() => system.remove());
 
   describe("networks", () => {
-    test("each part reaches those that it works with, and nobody else", async () => {
+    test("each part reaches the parts that it works with, and no others", async () => {
       assert.deepEqual(await security.checkReach(system), []);
     });
 
@@ -32,20 +32,25 @@ describe("the system in containers", () => {
       const listener = `${outsideAddress}:8080`;
       const program = `require("node:net").createServer().listen(8080, () => console.log("listens"))`;
       const server = spawn(outside[0], [...outside.slice(1), process.execPath, "--eval", program]);
-      await once(server.stdout, "data");
+      const ended = once(server, "exit");
       try {
-        assert.deepEqual(await security.reached(["env"], [listener]), [listener], "the host itself gets there");
+        await Promise.race([
+          once(server.stdout, "data"),
+          ended.then(([status]) => assert.fail(`the listener outside ended with status ${status}`)),
+        ]);
+        assert.deepEqual(await security.reached(["env"], [listener]), [listener], "the host itself reaches it");
         assert.deepEqual(await security.checkWayOut(system, listener), []);
       } finally {
         server.kill();
+        await ended;
       }
     });
 
-    test("a scan of all ports of the host finds NGINX, and nothing else", async () => {
+    test("a scan of all ports of the host finds only NGINX", async () => {
       assert.deepEqual(await security.checkPorts({ all: true }), []);
     });
 
-    test("who knows the containers' addresses reaches only NGINX from outside", async () => {
+    test("a visitor who knows the containers' addresses reaches only NGINX from outside", async () => {
       assert.deepEqual(await security.checkDirectWay(system), []);
     });
   });
@@ -57,7 +62,7 @@ describe("the system in containers", () => {
     test("none can change its image's files", async () => {
       assert.deepEqual(await security.checkFiles(system), []);
     });
-    test("all are held to limits", async () => {
+    test("all have limits", async () => {
       assert.deepEqual(await security.checkSettings(system), []);
     });
   });
@@ -66,13 +71,13 @@ describe("the system in containers", () => {
     test("none shows in docker inspect, logs, images, environments or command lines", async () => {
       assert.deepEqual(await security.checkSecrets(system), []);
     });
-    test("each part reads its own, and nobody else's", async () => {
+    test("each part reads only its own", async () => {
       assert.deepEqual(await security.checkSecretFiles(system), []);
     });
   });
 
   describe("the broker's users", () => {
-    /** What the broker says to one who uses a channel; undefined if nothing went wrong. */
+    /** The broker's answer to a user's use of a channel; undefined when it was allowed. */
     async function refusal(user, password, use) {
       const host = addresses(await system.container("rabbitmq"))[0];
       let connection;
@@ -92,7 +97,7 @@ describe("the system in containers", () => {
     const password = (user) => system.secret(`rabbitmq-${user}.password`);
     const nothing = () => {};
 
-    test("there is no guest, and no password but the right one", async () => {
+    test("there is no guest, and only the right password works", async () => {
       assert.match(await refusal("guest", "guest", nothing), /ACCESS_REFUSED/);
       assert.match(await refusal("publisher", "wrong", nothing), /ACCESS_REFUSED/);
       assert.match(await refusal("publisher", await password("consumer"), nothing), /ACCESS_REFUSED/);
@@ -120,9 +125,9 @@ describe("the system in containers", () => {
     const refused = { unauthorized: 13, authentication: 18 };
     const urlOf = (user) => system.secret(`mongodb-${user}.url`);
 
-    /** The code of the database's refusal; undefined if nothing went wrong. */
+    /** The code of the database's refusal; undefined when it was allowed. */
     async function refusal(url, use) {
-      const { host } = await eventually("a primary", 30_000, () => primary(system));
+      const { host } = await primary(system);
       return withMember(host, url, use).then(
         () => undefined,
         ({ code, message }) => code ?? message,
@@ -130,7 +135,7 @@ describe("the system in containers", () => {
     }
     const stocks = (client) => client.db("stockmarket").collection("stocks");
 
-    test("nobody is let in without a password, or with another's", async () => {
+    test("nobody gets in without a password, or with another user's", async () => {
       assert.equal(await refusal(undefined, (client) => stocks(client).findOne()), refused.unauthorized);
       assert.equal(
         await refusal("mongodb://admin:admin@host", (client) => stocks(client).findOne()),
@@ -170,17 +175,17 @@ describe("the system in containers", () => {
     }
   });
 
-  // Grafana is left out: there is no stand-in for it where no registry can be reached.
+  // Without Grafana: there is no stand-in for it where no registry can be reached.
   const profiles = { management: ["management"], monitoring: ["prometheus", "mongo-metrics"] };
   for (const [profile, services] of Object.entries(profiles)) {
     describe(`with the profile ${profile}`, () => {
       before(() => system.compose("--profile", profile, "up", "--detach", "--wait", ...services));
       after(() => system.compose("--profile", profile, "rm", "--stop", "--force", ...services));
 
-      test("its page is on the host itself, and not to be had from outside", async () => {
+      test("its page can be reached only on the host itself", async () => {
         assert.deepEqual(await security.checkPorts({ profile }), []);
       });
-      test("its parts are held to what the others are", async () => {
+      test("its parts pass the same checks as the others", async () => {
         assert.deepEqual(await security.checkReach(system), []);
         assert.deepEqual(await security.checkProcesses(system), []);
         assert.deepEqual(await security.checkFiles(system), []);
@@ -190,7 +195,7 @@ describe("the system in containers", () => {
       });
 
       if (profile !== "monitoring") return;
-      test("Prometheus reaches every part, and has what the dashboard shows", async () => {
+      test("Prometheus reaches every part and has every metric of the dashboard", async () => {
         const ask = async (path) => (await (await fetch(`http://127.0.0.1:9090/api/v1/${path}`)).json()).data;
         await eventually("every target answers", 60_000, async () => {
           const { activeTargets } = await ask("targets");
@@ -200,7 +205,7 @@ describe("the system in containers", () => {
           return activeTargets.length > 0;
         });
         const dashboard = JSON.parse(await readFile(join(root, "containers/grafana/stockmarket.json"), "utf8"));
-        // Of what never happened there are no numbers.
+        // An event that never happened has no metric.
         const mayBeEmpty = /up == 0|rejected|skipped|resent|nacked|reconnects/;
         for (const { title, targets = [] } of dashboard.panels) {
           for (const { expr } of targets) {
@@ -215,7 +220,7 @@ describe("the system in containers", () => {
     });
   }
 
-  // The checks are worth something only if they fail without what they check.
+  // Proves that the checks fail when a protection is missing.
   describe("with the protections taken away", () => {
     let folder;
     before(async () => {
@@ -248,13 +253,13 @@ describe("the system in containers", () => {
         problems.join("\n"),
       );
 
-    test("a root in a container is found", async () => {
+    test("root in a container is found", async () => {
       const problems = await security.checkProcesses(system);
       has(problems, /^publisher: .* is root$/);
       has(problems, /^publisher: .* has capabilities/);
       has(problems, /^publisher: .* may gain privileges$/);
     });
-    test("files that can be written are found", async () => {
+    test("writable files are found", async () => {
       has(await security.checkFiles(system), /^publisher: \/ can be written/);
       has(await security.checkSettings(system), /^publisher: can write to its image's files$/);
     });
@@ -267,6 +272,9 @@ describe("the system in containers", () => {
       has(problems, /^the environment of .* in publisher shows rabbitmq-publisher.password$/);
     });
     test("an open port is found", async () => {
+      // The engine opens the port before the live view listens.
+      const port = `${address}:27017`;
+      await eventually("the port answers", 30_000, async () => (await security.reached(outside, [port])).length > 0);
       has(await security.checkPorts(), /^outside: ports 3000, 27017 of the host are open/);
     });
   });

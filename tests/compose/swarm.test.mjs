@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../lib/waiting.mjs";
-import { address, Audit, attempt, companies, docker, run, Visitor } from "./system.mjs";
+import { address, Audit, attempt, companies, docker, run, System, Visitor } from "./system.mjs";
 
 const servers = ["server1", "server2", "server3"];
 const updated = ["consumer-msft", "consumer-tsla", "consumer-aapl", "liveview"];
 
-/** Containers of a service that run, newest first. */
+/** The ids of a service's running containers, newest first. */
 async function containersOf(service) {
   const filter = `label=com.docker.swarm.service.name=stockmarket_${service}`;
   return (await docker("ps", "--quiet", "--filter", filter)).split("\n").filter(Boolean);
@@ -22,7 +22,7 @@ async function audit() {
   return new Audit(status, stdout + stderr);
 }
 
-/** Services that have fewer tasks than they should. */
+/** Services with fewer running tasks than replicas. */
 async function incomplete() {
   const lines = (await docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")).split("\n").filter(Boolean);
   return lines.filter((line) => {
@@ -31,13 +31,58 @@ async function incomplete() {
   });
 }
 
+/** What the engine still has of the stack, as `docker … ls` names it. */
+async function leftovers(kinds) {
+  const lists = {
+    services: ["service", "ls", "--format", "{{.Name}}"],
+    containers: ["ps", "--all", "--format", "{{.Names}}"],
+    networks: ["network", "ls", "--format", "{{.Name}}"],
+    configs: ["config", "ls", "--format", "{{.Name}}"],
+    secrets: ["secret", "ls", "--format", "{{.Name}}"],
+  };
+  const found = await Promise.all(
+    kinds.map(async (kind) =>
+      (await docker(...lists[kind]))
+        .split("\n")
+        .filter((name) => name.startsWith("stockmarket"))
+        .map((name) => `${kind}: ${name}`),
+    ),
+  );
+  return found.flat();
+}
+
+async function assertGone(kinds) {
+  const left = await leftovers(kinds);
+  assert.deepEqual(left, [], "not removed yet");
+  return true;
+}
+
+/**
+ * Removes the stack and the Swarm, and waits until both are gone: `docker stack rm` returns before its containers and
+ * networks are removed, and the next stage fails on a network of the same name.
+ */
+async function removeStack() {
+  const isSwarm = (await docker("info", "--format", "{{ .Swarm.LocalNodeState }}")).trim() !== "inactive";
+  if (isSwarm) {
+    await eventually("the stack is removed", 120_000, async () => {
+      await attempt("docker", ["stack", "rm", "stockmarket"]); // once more for what was still in use
+      return assertGone(["services", "containers", "networks", "configs", "secrets"]);
+    });
+    await docker("swarm", "leave", "--force");
+  }
+  await eventually("the engine is clean", 60_000, () => assertGone(["containers", "networks"]));
+  await docker("volume", "prune", "--all", "--force");
+}
+
 describe("the system on a Swarm", () => {
-  /** The project's files without what else lies there: secrets of a user's own stay untouched. */
+  /** A copy of the project's tracked files: the user's own secrets stay untouched. */
   let project;
   /** @type {Visitor} */
   let visitor;
 
   before(async () => {
+    await new System().remove();
+    await removeStack();
     project = await mkdtemp(join(tmpdir(), "stockmarket-stack."));
     await run("bash", ["-c", 'git ls-files -z | xargs -0 cp --parents --target-directory "$0"', project]);
     await docker("swarm", "init", "--advertise-addr", address);
@@ -47,11 +92,8 @@ describe("the system on a Swarm", () => {
   });
   after(async () => {
     await visitor?.leave();
-    await attempt("docker", ["stack", "rm", "stockmarket"]);
-    await eventually("all containers end", 60_000, async () => (await docker("ps", "--quiet")) === "");
-    await attempt("docker", ["swarm", "leave", "--force"]);
-    await attempt("docker", ["volume", "prune", "--all", "--force"]);
-    await rm(project, { recursive: true, force: true });
+    if (project) await rm(project, { recursive: true, force: true });
+    await removeStack();
   });
 
   test("comes up", async (t) => {
@@ -89,7 +131,7 @@ describe("the system on a Swarm", () => {
     const [firstRequest, firstFailure] = [visitor.requests, visitor.failures.length];
     visitor.slowest = 0;
 
-    // The same image, all tasks anew: the way of an update is the same.
+    // --force replaces all tasks with the same image, in the way of an update.
     await Promise.all(
       updated.map((service) => docker("service", "update", "--force", "--quiet", `stockmarket_${service}`)),
     );
@@ -98,7 +140,7 @@ describe("the system on a Swarm", () => {
 
     const now = await Promise.all(updated.map(containersOf));
     const kept = before.flat().filter((container) => now.flat().includes(container));
-    assert.deepEqual(kept, [], "some were not updated");
+    assert.deepEqual(kept, [], "some containers were not replaced");
     const { status, output, ...counted } = await audit();
     assert.equal(status, 0, output);
     assert.ok(counted.epochs.length > 0, output);

@@ -1,5 +1,5 @@
-// The system in containers, as these tests see it. They run on the engine's host (its network namespace), and look at
-// the page from outside.
+// The system in containers, for these tests. They run on the engine's host (its network namespace) and look at the page
+// from outside.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ export const root = join(import.meta.dirname, "..", "..");
 export const companies = ["AAPL", "MSFT", "TSLA"];
 export const windowSize = 1000;
 
-/** The engine's host, and the only address that the outside knows of it. */
+/** The engine's host: the only address that can be reached from outside. */
 export const address = variable("TEST_ADDRESS");
 export const pageUrl = `http://${address}:3000`;
 export const outside = ["nsenter", `--net=${variable("TEST_OUTSIDE")}`];
@@ -23,7 +23,7 @@ function variable(name) {
   return value;
 }
 
-/** Runs a program to its end, whichever that is. */
+/** Runs a program to its end and returns its exit status and output, whether it succeeds or fails. */
 export function attempt(program, args, { limitMs = 600_000, environment = {} } = {}) {
   return new Promise((resolve) => {
     const options = { cwd: root, timeout: limitMs, maxBuffer: 1 << 28, env: { ...process.env, ...environment } };
@@ -33,7 +33,7 @@ export function attempt(program, args, { limitMs = 600_000, environment = {} } =
   });
 }
 
-/** Runs a program that has to succeed. @returns {Promise<string>} what it printed */
+/** Runs a program that must succeed. @returns {Promise<string>} its standard output */
 export async function run(program, args, options) {
   const { status, stdout, stderr } = await attempt(program, args, options);
   if (status !== 0) throw new Error(`${program} ${args.join(" ")}: status ${status}\n${stdout}${stderr}`);
@@ -53,19 +53,19 @@ export class System {
     return run("docker", ["compose", ...this.options, ...args], { environment: this.environment });
   }
 
-  /** As a user starts it. @returns {Promise<number>} how long it took, s */
+  /** Starts the system as a user does. @returns {Promise<number>} seconds */
   async up(...options) {
     const begin = performance.now();
     await this.compose("up", "--detach", "--quiet-pull", ...options);
     return (performance.now() - begin) / 1000;
   }
 
-  /** With all its data and secrets. */
+  /** Removes the system with all its data and secrets; returns when containers, networks and volumes are gone. */
   remove() {
     return this.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5");
   }
 
-  /** All containers, also those that have ended, by the service's name. */
+  /** All containers by service, also those that have ended. */
   async containers() {
     const ids = (await docker("ps", "--all", "--quiet", "--no-trunc")).split("\n").filter(Boolean);
     if (ids.length === 0) return new Map();
@@ -84,12 +84,12 @@ export class System {
     return container;
   }
 
-  /** Those that serve, and neither one that has done its work. */
+  /** The running containers by service. */
   async running() {
     return new Map([...(await this.containers())].filter(([, { State }]) => State.Running));
   }
 
-  /** Whose health check does not pass, or who does not run though it should. @returns {Promise<string[]>} */
+  /** The services that are not healthy, or not running although they should be. @returns {Promise<string[]>} */
   async unhealthy() {
     return [...(await this.containers())]
       .filter(([, { State, HostConfig }]) =>
@@ -114,7 +114,7 @@ export class System {
     );
   }
 
-  /** A secret's file, from the volume that holds them all. */
+  /** The content of a secret's file in the volume of all secrets. */
   async secret(file) {
     const folder = (await docker("volume", "inspect", "--format", "{{ .Mountpoint }}", "stockmarket_secrets")).trim();
     return (await readFile(join(folder, file), "utf8")).trim();
@@ -126,7 +126,7 @@ export class System {
     return new Map(await Promise.all(names.map(async (name) => [name, await this.secret(name)])));
   }
 
-  /** What the consumer proves from the database, in a container of its own with the consumer's secrets. */
+  /** Runs `stock-consumer audit` in a new container with the consumer's secrets. */
   async audit() {
     const { status, stdout, stderr } = await attempt("docker", [
       ...["compose", ...this.options, "run", "--rm", "--no-deps", "--no-TTY", "consumer-msft", "audit"],
@@ -134,7 +134,7 @@ export class System {
     return new Audit(status, stdout + stderr);
   }
 
-  /** The same in a consumer's container that runs already: quicker. */
+  /** The same in a running consumer's container: faster. */
   async quickAudit() {
     const consumers = [...(await this.running())].filter(
       ([service, { State }]) => service.startsWith("consumer-") && !State.Paused,
@@ -146,7 +146,7 @@ export class System {
   }
 }
 
-/** What `stock-consumer audit` has said. */
+/** The result of `stock-consumer audit`. */
 export class Audit {
   constructor(status, output) {
     this.status = status;
@@ -166,13 +166,13 @@ export class Audit {
   }
 }
 
-/** Somebody outside who has the page open, and asks for it anew many times a second. */
+/** A visitor outside with the page open, who also requests the page many times a second. */
 export class Visitor {
-  /** Every average that the page has told: a company, its price, when its window was closed and when it was told. */
+  /** Every average from the page: company, price, when its window was closed, when the page told it. */
   averages = [];
   requests = 0;
   failures = [];
-  /** The longest that an answer took since this was last set to 0, ms. */
+  /** The slowest answer since this was last set to 0, in ms. */
   slowest = 0;
   #process;
 
@@ -190,7 +190,7 @@ export class Visitor {
     });
   }
 
-  /** Averages of windows that were closed after `time`, by company. */
+  /** The first average of each company whose window was closed after `time`. */
   newAverages(time) {
     const found = new Map();
     for (const average of this.averages)
@@ -198,7 +198,7 @@ export class Visitor {
     return found;
   }
 
-  /** Waits until every company has one. @returns {Promise<number>} when the last one was told, ms since 1970 */
+  /** Waits for a new average of every company. @returns {Promise<number>} when the last one arrived, in ms since 1970 */
   everyCompany(time, limitMs) {
     return eventually("new averages of every company are on the page", limitMs, () => {
       const found = this.newAverages(time);
@@ -209,7 +209,7 @@ export class Visitor {
     });
   }
 
-  /** The longest time in which some company had nothing new. @returns {number} ms */
+  /** The longest time in which some company had no new average. @returns {number} ms */
   standstill(from, to) {
     return Math.max(
       ...companies.map((company) => {

@@ -1,5 +1,5 @@
-// visitor URL: somebody who has the page open, and asks for it anew 20 times a second, until told to leave. Prints what
-// it saw, a line of JSON each: `request` with the problem, if there was one; `average` whenever the page tells a new one.
+// visitor URL: keeps the page's WebSocket open and requests the page 20 times a second, until it is killed. Prints one
+// line of JSON per event: `request` with its problem, if any; `average` for each new average.
 import { get } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const { WebSocket } = require("ws");
 
 const url = process.argv[2];
 const pauseMs = 50;
-/** Longer than the load balancer takes to give up on every live view twice, the second time patiently. */
+/** Longer than NGINX takes to ask every live view twice, the second time with longer time-outs. */
 const limitMs = 30_000;
 
 const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
@@ -36,7 +36,7 @@ const newest = new Map();
 
 function watch() {
   const socket = new WebSocket(url.replace("http", "ws"), { handshakeTimeout: 2000 });
-  // Every second something comes; a connection that was lost without a word is silent.
+  // The server sends something every second; silence means a lost connection.
   let silence;
   const listen = () => {
     clearTimeout(silence);
@@ -48,7 +48,7 @@ function watch() {
     for (const { company, avgPrice, time } of JSON.parse(String(data)).prices ?? []) {
       if (newest.get(company) === avgPrice) continue;
       newest.set(company, avgPrice);
-      // The original live view does not say when.
+      // The original live view sends no time.
       tell({ type: "average", company, avgPrice, closedAt: time ?? Date.now(), toldAt: Date.now() });
     }
   });

@@ -1,4 +1,4 @@
-// What stands in the way of `make up` is said clearly, and nothing half-started is left behind.
+// When `make up` fails, it says why and leaves no process behind.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { chmod, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
@@ -24,18 +24,21 @@ async function failsToStart(variables, expected, prepare = async () => {}) {
 
 test("a port in use: names the port and the variable", async () => {
   const server = createServer();
-  await failsToStart(
-    {},
-    ({ ports }) => [new RegExp(`port ${ports.MONGO2_PORT} is in use`), /MONGO2_PORT=/],
-    async ({ ports }) => {
-      server.listen(ports.MONGO2_PORT, "127.0.0.1");
-      await once(server, "listening");
-    },
-  );
-  server.close();
+  try {
+    await failsToStart(
+      {},
+      ({ ports }) => [new RegExp(`port ${ports.MONGO2_PORT} is in use`), /MONGO2_PORT=/],
+      async ({ ports }) => {
+        server.listen(ports.MONGO2_PORT, "127.0.0.1");
+        await once(server, "listening");
+      },
+    );
+  } finally {
+    server.close(); // a test that fails would never end with it open
+  }
 });
 
-test("a full disk: says how much is needed and how much there is", async () => {
+test("a full disk: says how much space is needed and how much is free", async () => {
   const folder = await mkdtemp(join(tmpdir(), "stockmarket-df."));
   await writeFile(join(folder, "df"), "#!/bin/sh\necho Filesystem\necho /dev/full 1000 990 10 99% /\n");
   await chmod(join(folder, "df"), 0o755);
@@ -43,7 +46,7 @@ test("a full disk: says how much is needed and how much there is", async () => {
   await rm(folder, { recursive: true });
 });
 
-test("a tool that is missing: says which, and where to get it", async () => {
+test("a missing tool: names it and says where to get it", async () => {
   const folder = await mkdtemp(join(tmpdir(), "stockmarket-path."));
   for (const directory of process.env.PATH.split(":")) {
     for (const name of await readdir(directory).catch(() => [])) {
@@ -54,6 +57,6 @@ test("a tool that is missing: says which, and where to get it", async () => {
   await rm(folder, { recursive: true });
 });
 
-test("a part that does not start: shows the end of its log", async () => {
+test("a part that fails to start: shows the end of its log", async () => {
   await failsToStart({ TICKER_INTERVAL: "soon" }, () => [/publisher/, /TICKER_INTERVAL/]);
 });
