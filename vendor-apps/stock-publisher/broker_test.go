@@ -11,7 +11,7 @@ import (
 
 const terminate = syscall.SIGTERM
 
-func TestEveryTradeArrivesOnceInOrderAsTheContractSays(t *testing.T) {
+func TestEveryTradeArrivesOnceAndInOrderWithItsProperties(t *testing.T) {
 	for _, queueType := range []string{"quorum", "classic"} {
 		t.Run(queueType, func(t *testing.T) {
 			one, two := newCompany(t), newCompany(t)
@@ -77,11 +77,11 @@ func TestTheQueueHasASingleActiveConsumerAndOutlivesItsPublisher(t *testing.T) {
 	})
 }
 
-func TestATradeThatManyConsumersFailOnIsStillThere(t *testing.T) {
+func TestATradeSurvivesManyFailedDeliveries(t *testing.T) {
 	company := newCompany(t)
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
 	p.awaitExit()
-	for delivery := range 60 { // RabbitMQ 4 drops after 20 unless told not to.
+	for delivery := range 60 { // RabbitMQ 4 drops after 20 by default.
 		withChannel(t, func(channel *amqp.Channel) error {
 			deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
 			if err != nil {
@@ -92,7 +92,7 @@ func TestATradeThatManyConsumersFailOnIsStillThere(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("the trade was dropped after %d deliveries", delivery)
 			}
-			return nil // The consumer is gone without having acknowledged.
+			return nil // The consumer leaves without an acknowledgement.
 		})
 	}
 }
@@ -115,66 +115,66 @@ func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
 }
 
 func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
-	const trades, cuts = 60_000, 20
+	const cuts = 20
 	company := newCompany(t)
 	network, through := newLink(t)
-	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "60000"})
+	// Without a limit: it would be reached before the last cut when this test gets less of a busy machine than the program.
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company, "TICKER_INTERVAL": "0"})
 	for cut := range cuts {
-		p.awaitMetric("trades_confirmed_total", company, float64(cut*trades/cuts/2+1))
+		p.awaitMore(company, 1500)
 		network.cut()
 		p.awaitMetric("reconnects_total", company, float64(cut+1))
 	}
-	if code := p.awaitExit(); code != 0 {
-		t.Fatalf("exit code %d", code)
-	}
-	repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, trades)), 0, trades)
-	t.Logf("%d trades, %d cuts, %d repeats", trades, cuts, repeats)
+	p.awaitMore(company, 1500)
+	t.Logf("%d cuts, %d repeats", cuts, p.stopAndCheck(company, fromTheFirst))
 }
 
 func TestNothingIsLostWhenTheBrokerClosesConnections(t *testing.T) {
 	company := newCompany(t)
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "6000"})
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company})
 	p.awaitMetric("trades_confirmed_total", company, 500)
 	control(t, "rabbitmqctl", "close_all_connections", "a test")
 	p.awaitMetric("reconnects_total", company, 1)
-	if code := p.awaitExit(); code != 0 {
-		t.Fatalf("exit code %d", code)
-	}
-	checkAllInOrder(t, sequencesOf(t, drain(t, company, 6000)), 0, 6000)
+	p.awaitMore(company, 1000)
+	p.stopAndCheck(company, fromTheFirst)
 }
 
 func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
 	for _, queueType := range []string{"quorum", "classic"} {
 		t.Run(queueType, func(t *testing.T) {
 			company := newCompany(t)
-			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "8000"})
-			// RabbitMQ 3 writes a new queue to disk up to two seconds late: killed
-			// earlier, it may forget the queue and with it what it confirmed.
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType})
+			// RabbitMQ 3 writes a new queue to disk up to two seconds late. Killed
+			// earlier, it may forget the queue and the trades that it confirmed.
 			p.awaitMetric("trades_confirmed_total", company, 4000)
+			isDown := true
 			control(t, "kill", "rabbitmq")
+			t.Cleanup(func() {
+				if isDown {
+					control(t, "start", "rabbitmq")
+				}
+			})
 			p.awaitLog("cannot connect")
 			if status, _ := p.get("/readyz"); status != 503 {
 				t.Errorf("/readyz answers %d without a broker", status)
 			}
+			isDown = false
 			control(t, "start", "rabbitmq")
-			if code := p.awaitExit(); code != 0 {
-				t.Fatalf("exit code %d", code)
-			}
-			repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 8000)), 0, 8000)
-			t.Logf("%d repeats", repeats)
+			p.awaitMore(company, 1000)
+			t.Logf("%d repeats", p.stopAndCheck(company, fromTheFirst))
 		})
 	}
 }
 
-func TestAQueueDeclaredOtherwiseIsExplainedAndWaitedFor(t *testing.T) {
+func TestItExplainsAndWaitsForAQueueWithOtherArguments(t *testing.T) {
 	company, other := newCompany(t), newCompany(t)
 	withChannel(t, func(channel *amqp.Channel) error {
-		_, err := channel.QueueDeclare(company, true, false, false, false, nil) // as a stranger might
+		_, err := channel.QueueDeclare(company, true, false, false, false, nil) // as another program might
 		return err
 	})
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company + "," + other, "TRADES": "100"})
 	p.awaitLog("rabbitmqctl delete_queue " + company)
-	p.awaitMetric("trades_confirmed_total", other, 100) // The other company is none the worse.
+	p.awaitMetric("trades_confirmed_total", other, 100) // The other company is not affected.
 	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "declared otherwise") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
@@ -191,7 +191,7 @@ func TestAQueueDeclaredOtherwiseIsExplainedAndWaitedFor(t *testing.T) {
 	checkAllInOrder(t, sequencesOf(t, drain(t, company, 100)), 0, 100)
 }
 
-func TestAQuorumQueueFromBeforeRabbitMQ4IsTakenAsItIs(t *testing.T) {
+func TestItUsesAQuorumQueueFromBeforeRabbitMQ4(t *testing.T) {
 	company := newCompany(t)
 	var version string
 	withChannel(t, func(channel *amqp.Channel) error {
@@ -211,7 +211,7 @@ func TestAQuorumQueueFromBeforeRabbitMQ4IsTakenAsItIs(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	if warned, limits := strings.Contains(p.output(), "set_policy"), !strings.HasPrefix(version, "3."); warned != limits {
-		t.Errorf("RabbitMQ %s: the delivery limit was warned of: %v", version, warned)
+		t.Errorf("RabbitMQ %s: the log warns of the delivery limit: %v", version, warned)
 	}
 	checkAllInOrder(t, sequencesOf(t, drain(t, company, 100)), 0, 100)
 }
@@ -223,26 +223,25 @@ func TestADeletedQueueIsDeclaredAgainAndMissesNothingAfterIt(t *testing.T) {
 	} {
 		t.Run(queueType, func(t *testing.T) {
 			company := newCompany(t)
-			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TRADES": "4000"})
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType})
 			p.awaitMetric("trades_confirmed_total", company, 1000)
 			withChannel(t, func(channel *amqp.Channel) error {
 				_, err := channel.QueueDelete(company, false, false, false)
 				return err
 			})
 			p.awaitMetric(sign, company, 1)
-			if code := p.awaitExit(); code != 0 {
-				t.Fatalf("exit code %d", code)
-			}
-			sequences := sequencesOf(t, drain(t, company, 1))
-			if sequences[0] < 1000 {
-				t.Errorf("trade %d is in the new queue although it was confirmed in the old one", sequences[0])
-			}
-			checkAllInOrder(t, sequences, sequences[0], 4000)
+			p.awaitMore(company, 1000)
+			p.stopAndCheck(company, func(first uint64) uint64 {
+				if first < 1000 {
+					t.Errorf("trade %d is in the new queue although it was confirmed in the old one", first)
+				}
+				return first
+			})
 		})
 	}
 }
 
-func TestRefusedTradesAreSentAgainUntilTheyAreTaken(t *testing.T) {
+func TestNackedTradesAreSentAgainUntilConfirmed(t *testing.T) {
 	company := newCompany(t)
 	control(t, "rabbitmqctl", "set_policy", "--apply-to", "queues", company, "^"+company+"$",
 		`{"max-length":500,"overflow":"reject-publish"}`)
@@ -263,9 +262,9 @@ func TestRefusedTradesAreSentAgainUntilTheyAreTaken(t *testing.T) {
 	}
 }
 
-func TestABrokerThatBlocksIsWaitedFor(t *testing.T) {
+func TestItWaitsWhileTheBrokerBlocks(t *testing.T) {
 	company := newCompany(t)
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "8000"})
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company})
 	p.awaitMetric("trades_confirmed_total", company, 100)
 	t.Cleanup(func() { control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.4") })
 	control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.000001")
@@ -274,10 +273,8 @@ func TestABrokerThatBlocksIsWaitedFor(t *testing.T) {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
 	control(t, "rabbitmqctl", "set_vm_memory_high_watermark", "0.4")
-	if code := p.awaitExit(); code != 0 {
-		t.Fatalf("exit code %d", code)
-	}
-	if repeats := checkAllInOrder(t, sequencesOf(t, drain(t, company, 8000)), 0, 8000); repeats > 0 {
+	p.awaitMore(company, 1000)
+	if repeats := p.stopAndCheck(company, fromTheFirst); repeats > 0 {
 		t.Errorf("%d repeats, although the connection was never lost", repeats)
 	}
 }
@@ -302,7 +299,7 @@ func TestAStopWaitsForTheLastConfirmations(t *testing.T) {
 	}
 }
 
-func TestUnconfirmedTradesAreBoundedAndAStopIsToo(t *testing.T) {
+func TestUnconfirmedTradesAndAStopAreBounded(t *testing.T) {
 	company := newCompany(t)
 	network, through := newLink(t)
 	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company, "TICKER_INTERVAL": "0"})
@@ -332,7 +329,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	p.awaitLog("stopping")
 	p.signal(terminate)
 	if code := p.awaitExit(); code != 1 {
-		t.Errorf("exit code %d, want 1: the second signal was not heeded", code)
+		t.Errorf("exit code %d, want 1: the second signal had no effect", code)
 	}
 }
 

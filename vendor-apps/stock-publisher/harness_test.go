@@ -1,7 +1,7 @@
 package main
 
-// What the tests of the whole program share: the program as a process of its
-// own, a link to the broker that can be cut and frozen, and a look into queues.
+// Helpers for the tests of the whole program: the program as a process, a link
+// to the broker that can be cut and frozen, and reading queues.
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// patience bounds every wait: it is for what never happens, not a measure.
+// patience ends a wait for something that never happens. It measures nothing.
 const patience = 90 * time.Second
 
 // TestMain lets the test binary stand in for the program.
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// eventually waits for something that nothing announces.
+// eventually polls until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
@@ -91,7 +92,7 @@ func start(t *testing.T, variables map[string]string, arguments ...string) *prog
 		p.command.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("what the program said:\n%s", p.output())
+			t.Logf("output of the program:\n%s", p.output())
 		}
 	})
 	return p
@@ -122,7 +123,7 @@ func (p *program) awaitExit() int {
 	case <-p.ended:
 		return p.command.ProcessState.ExitCode()
 	case <-time.After(patience):
-		p.t.Fatal("waited in vain until the program ends")
+		p.t.Fatal("the program did not end")
 		return 0
 	}
 }
@@ -157,14 +158,47 @@ func (p *program) awaitMetric(name, company string, atLeast float64) {
 	})
 }
 
+// freeAddress returns an address without a listener. Its port is below those
+// that the system gives to outgoing connections and to listeners on port 0, and
+// apart from those of the other suites, so that nobody takes it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(21_000+rand.IntN(6_000)))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no free port from 21000 to 26999")
+	return ""
+}
+
+// stopAndCheck stops a program that publishes without end. It checks that the
+// queue holds all trades in order from first to the last that was confirmed
+// before the stop, or a later one. It returns the number of repeats.
+func (p *program) stopAndCheck(company string, first func(inQueue uint64) uint64) (repeats int) {
+	p.t.Helper()
+	confirmed := p.metric("trades_confirmed_total", company)
+	p.signal(terminate)
+	if code := p.awaitExit(); code != 0 {
+		p.t.Fatalf("exit code %d", code)
+	}
+	sequences := sequencesOf(p.t, drain(p.t, company, 1))
+	end := slices.Max(sequences) + 1
+	if end < uint64(confirmed) {
+		p.t.Fatalf("the queue ends with trade %d, but %v were confirmed", end-1, confirmed)
+	}
+	return checkAllInOrder(p.t, sequences, first(sequences[0]), end)
+}
+
+// fromTheFirst is for queues that hold all trades.
+func fromTheFirst(uint64) uint64 { return 0 }
+
+// awaitMore waits until so many trades more than now are confirmed.
+func (p *program) awaitMore(company string, trades float64) {
+	p.t.Helper()
+	p.awaitMetric("trades_confirmed_total", company, p.metric("trades_confirmed_total", company)+trades)
 }
 
 // brokerURL returns the URL of the real broker that the tests run against.
@@ -177,14 +211,14 @@ func brokerURL(t *testing.T) string {
 	return address
 }
 
-// control runs the script that stops, kills and starts the broker, or asks rabbitmqctl.
+// control runs the script that stops, kills and starts the servers, or runs rabbitmqctl.
 func control(t *testing.T, arguments ...string) {
 	t.Helper()
 	script := os.Getenv("TEST_SERVERS")
 	if script == "" {
 		t.Fatal("TEST_SERVERS is not set: this test restarts a RabbitMQ; run it through `make test`")
 	}
-	// Into a file: a server that is started keeps the output open.
+	// Into a file: a server that it starts keeps the output open.
 	output, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +246,7 @@ func newCompany(t *testing.T) string {
 	return company
 }
 
-// withChannel does something on a channel of a connection of its own.
+// withChannel runs do with a channel on a new connection.
 func withChannel(t *testing.T, do func(*amqp.Channel) error) {
 	t.Helper()
 	connection, err := amqp.Dial(brokerURL(t))
@@ -229,13 +263,13 @@ func withChannel(t *testing.T, do func(*amqp.Channel) error) {
 	}
 }
 
-// drain takes everything out of a queue whose publisher has ended: atLeast so
-// many messages, for some may be repeated.
+// drain empties a queue whose publisher has ended. The queue must hold at least
+// atLeast messages; repeats may add more.
 func drain(t *testing.T, queue string, atLeast int) (messages []amqp.Delivery) {
 	t.Helper()
 	const mark = "the last message"
 	withChannel(t, func(channel *amqp.Channel) error {
-		// Nothing else says that a queue has given all it has: a busy broker pauses, too.
+		// A mark, because a pause does not mean that a queue is empty: a busy broker pauses too.
 		if err := channel.Publish("", queue, true, false, amqp.Publishing{Type: mark}); err != nil {
 			return err
 		}
@@ -253,14 +287,14 @@ func drain(t *testing.T, queue string, atLeast int) (messages []amqp.Delivery) {
 				if !last {
 					messages = append(messages, message)
 				}
-				// Many at once: of many acknowledgements some may be lost when the channel closes.
+				// Few acknowledgements: closing the channel may lose some of many.
 				if last || len(messages)%1000 == 0 {
 					if err := message.Ack(true); err != nil {
 						return err
 					}
 				}
 			case <-time.After(patience):
-				t.Fatalf("nothing arrives any more after %d messages", len(messages))
+				t.Fatalf("no message arrives after the first %d", len(messages))
 			}
 		}
 		return nil
@@ -271,7 +305,7 @@ func drain(t *testing.T, queue string, atLeast int) (messages []amqp.Delivery) {
 	return messages
 }
 
-// sequencesOf returns the sequences of messages, which must be of one epoch.
+// sequencesOf returns the sequences of messages, which must all have one epoch.
 func sequencesOf(t *testing.T, messages []amqp.Delivery) (sequences []uint64) {
 	t.Helper()
 	for _, message := range messages {
@@ -286,8 +320,8 @@ func sequencesOf(t *testing.T, messages []amqp.Delivery) (sequences []uint64) {
 	return sequences
 }
 
-// checkAllInOrder checks that, repeats left out, a queue held the sequences
-// first, first+1, … end-1 in this order. It returns how many were repeats.
+// checkAllInOrder checks that a queue held the sequences first, first+1, …
+// end-1 in this order, not counting repeats. It returns the number of repeats.
 func checkAllInOrder(t *testing.T, sequences []uint64, first, end uint64) (repeats int) {
 	t.Helper()
 	next := first
@@ -307,7 +341,7 @@ func checkAllInOrder(t *testing.T, sequences []uint64, first, end uint64) (repea
 	return repeats
 }
 
-// body is what any reader of the queue expects in a message.
+// body decodes a message as any consumer of the queue does.
 func body(t *testing.T, message amqp.Delivery) (trade struct {
 	Company, EventType string
 	Price              float64
@@ -319,14 +353,14 @@ func body(t *testing.T, message amqp.Delivery) (trade struct {
 	return trade
 }
 
-// link stands between the program and the broker like a network that can fail.
+// link is a network between the program and the broker that can fail.
 type link struct {
 	listener net.Listener
 	broker   string
 
 	mutex  sync.Mutex
 	pairs  []net.Conn
-	freeze chan struct{} // what the broker says waits while this is open; nil: it does not wait
+	freeze chan struct{} // holds back the broker's data until it is closed; nil: nothing is held back
 }
 
 // newLink returns a link, and the broker's URL through it.
@@ -386,7 +420,7 @@ func (l *link) serve() {
 	}
 }
 
-// cut ends all connections of this moment, without a word.
+// cut closes all current connections abruptly.
 func (l *link) cut() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -396,7 +430,7 @@ func (l *link) cut() {
 	l.pairs = nil
 }
 
-// holdBack keeps what the broker says from arriving, until thaw.
+// holdBack keeps the broker's data from the program until thaw.
 func (l *link) holdBack() {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -1,4 +1,4 @@
-// Stock-publisher sends synthetic stock trades to RabbitMQ.
+// Stock-publisher publishes synthetic stock trades to RabbitMQ.
 package main
 
 import (
@@ -29,10 +29,10 @@ const (
 	exitConfiguration = 78 // EX_CONFIG
 )
 
-const usage = `stock-publisher sends synthetic stock trades to RabbitMQ, one queue for each company.
+const usage = `stock-publisher publishes synthetic stock trades to RabbitMQ, one queue per company.
 
 usage: stock-publisher              publish until SIGTERM or SIGINT
-       stock-publisher healthcheck  ask the running one whether it is ready: exit 0 or 1
+       stock-publisher healthcheck  exit with 0 if the running publisher is ready, else with 1
        stock-publisher --help | --version
 
 Environment:
@@ -43,7 +43,7 @@ func main() {
 }
 
 // untilSignal returns a context that ends with the first SIGTERM or SIGINT. The
-// second one ends the program, at once.
+// second one ends the program at once.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -57,7 +57,7 @@ func untilSignal() context.Context {
 	return ctx
 }
 
-// run does what the arguments say, until ctx ends, and returns the exit code.
+// run runs the command in arguments until it or ctx ends, and returns the exit code.
 func run(ctx context.Context, arguments []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	command := ""
 	if len(arguments) > 0 {
@@ -96,8 +96,8 @@ func explain(stderr io.Writer, err error) int {
 	return exitFailure
 }
 
-// publish publishes all companies' trades until ctx ends, or until as many as
-// configured are confirmed.
+// publish publishes all companies' trades until ctx ends or the configured number
+// of trades is confirmed.
 func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) error {
 	config, err := configuration.Load(getenv)
 	if err != nil {
@@ -141,15 +141,15 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 	return nil
 }
 
-// logUnfinished logs what a stop left unconfirmed. A stop is clean even so: the
-// broker could not be waited for any longer.
+// logUnfinished logs the trades that a stop left unconfirmed. The exit code is 0
+// nevertheless: a stop does not wait for the broker for ever.
 func logUnfinished(log *slog.Logger, err error) {
 	if err != nil {
 		log.Error("a stop left trades unconfirmed: the broker may or may not have them", "error", err)
 	}
 }
 
-// checkHealth asks the publisher that runs with the same environment.
+// checkHealth fails unless the publisher with the same HTTP_ADDRESS is ready.
 func checkHealth(ctx context.Context, getenv func(string) string) error {
 	address, err := configuration.LoadHTTPAddress(getenv)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestVersionAndUnknownArguments(t *testing.T) {
 	}
 }
 
-func TestAnAddressInUseIsSaidAndExitsWith1(t *testing.T) {
+func TestAnAddressInUseIsNamedAndExitsWith1(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestAnAddressInUseIsSaidAndExitsWith1(t *testing.T) {
 	}
 }
 
-func TestWithoutABrokerItWaitsAliveAndNotReadyAndStopsAtOnce(t *testing.T) {
+func TestWithoutABrokerItStaysAliveNotReadyAndStopsOnSIGTERM(t *testing.T) {
 	p := start(t, map[string]string{"RABBITMQ_URL": "amqp://user:hush@" + freeAddress(t) + "/", "STOCKS": "MSFT"})
 	p.awaitLog("cannot connect")
 	if status, body := p.get("/healthz"); status != 200 {
@@ -84,7 +84,7 @@ func TestWithoutABrokerItWaitsAliveAndNotReadyAndStopsAtOnce(t *testing.T) {
 	}
 }
 
-func TestHealthcheckFailsWhereNobodyAnswers(t *testing.T) {
+func TestHealthcheckFailsWithoutAPublisher(t *testing.T) {
 	if code := start(t, nil, "healthcheck").awaitExit(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}

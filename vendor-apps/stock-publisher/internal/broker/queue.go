@@ -9,15 +9,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// deliveryLimit is the argument that, at -1, keeps a quorum queue from dropping
-// a trade that has been redelivered too often.
+// deliveryLimit is the queue argument that bounds how often a quorum queue
+// redelivers a message before it drops it; -1 turns the limit off.
 const deliveryLimit = "x-delivery-limit"
 
-// declare makes sure that the queue exists as we want it: durable, of the given
-// type, with a single active consumer, and without a delivery limit.
+// declare declares the queue: durable, of the given type, with a single active
+// consumer and without a delivery limit.
 //
-// A quorum queue from before RabbitMQ 4 has no such argument, and cannot get it
-// by being declared again: the broker refuses. It is then taken as it is, and
+// A quorum queue from before RabbitMQ 4 lacks the delivery limit's argument, and
+// the broker refuses to add it. declare then uses the queue as it is, and
 // limited is true.
 func declare(connection *amqp.Connection, queue, queueType string) (limited bool, err error) {
 	arguments := amqp.Table{
@@ -42,7 +42,7 @@ func declare(connection *amqp.Connection, queue, queueType string) (limited bool
 	return limited, nil
 }
 
-// declareWith declares on a channel of its own, because a refusal closes it.
+// declareWith declares on a new channel, because a refusal closes the channel.
 func declareWith(connection *amqp.Connection, queue string, arguments amqp.Table) error {
 	channel, err := connection.Channel()
 	if err != nil {
@@ -54,18 +54,17 @@ func declareWith(connection *amqp.Connection, queue string, arguments amqp.Table
 	return channel.Close()
 }
 
-// isMismatch reports whether the broker refused a declaration for differing
-// from the existing queue, in the named argument (any, when empty).
+// isMismatch reports whether the broker refused a declaration because it differs
+// from the existing queue in the named argument, or in any when argument is empty.
 func isMismatch(err error, argument string) bool {
 	var refusal *amqp.Error
 	return errors.As(err, &refusal) && refusal.Code == amqp.PreconditionFailed &&
 		strings.Contains(refusal.Reason, argument)
 }
 
-// limitsDeliveries reports whether the server limits deliveries unless told not
-// to, and can be told: RabbitMQ from 4.0 on. Before, a quorum queue has no limit
-// by default, and takes one of -1 as fewer than none: it would drop a trade at
-// its first redelivery.
+// limitsDeliveries reports whether the server has a delivery limit by default
+// that -1 turns off: RabbitMQ 4.0 and later. Earlier versions have no default
+// limit, and with -1 they drop a message at its first redelivery.
 func limitsDeliveries(server amqp.Table) bool {
 	product, _ := server["product"].(string)
 	version, _ := server["version"].(string)

@@ -1,6 +1,6 @@
 // Package broker opens sessions with RabbitMQ: one connection with one channel
-// that publishes to one queue. RabbitMQ holds back whole connections, so with
-// one for each company a slow or refused queue holds back only itself.
+// that publishes to one queue. RabbitMQ blocks whole connections, so with one
+// per company a slow or refused queue does not block the others.
 package broker
 
 import (
@@ -14,39 +14,41 @@ import (
 )
 
 const (
-	// heartbeat: a broker that is silent for one and a half of these is given up.
+	// heartbeat is the heartbeat interval. The connection is closed when the
+	// broker is silent for one and a half of them.
 	heartbeat = 5 * time.Second
-	// writeTimeout bounds a write to a broker that no longer reads. Without it
-	// the client library would wait for the write before closing the connection.
+	// writeTimeout bounds a write to a broker that no longer reads. The client
+	// library waits for the write before it closes the connection.
 	writeTimeout = 15 * time.Second
 	// handshakeTimeout bounds connecting, TLS and logging in.
 	handshakeTimeout = 10 * time.Second
-	// closeTimeout bounds the goodbye.
+	// closeTimeout bounds closing the connection in an orderly way.
 	closeTimeout = 500 * time.Millisecond
 )
 
-// Message is one trade as it goes over the wire.
+// Message is one trade as it is sent.
 type Message struct {
 	ID     string
 	MadeAt time.Time
 	Body   []byte
 }
 
-// Session is an open connection that publishes to one queue. Its channels are
-// buffered for all trades in flight, so that the connection never waits for
-// their reader, which must nonetheless keep reading all of them.
+// Session is an open connection that publishes to one queue. Its Go channels
+// have room for all trades in flight, so the connection never waits for their
+// reader. The reader must read all of them.
 type Session struct {
-	// Confirms carries the broker's verdicts in the order of publishing.
+	// Confirms carries the broker's confirms and nacks in the order of publishing.
 	Confirms <-chan amqp.Confirmation
 	// Returns carries trades that reached no queue. The broker confirms them
-	// all the same: each is here before its confirmation is in Confirms.
+	// too; a return arrives before its confirmation.
 	Returns <-chan amqp.Return
-	// Blocked says whenever the broker stops or resumes taking trades.
+	// Blocked tells when the broker stops and resumes accepting trades.
 	Blocked <-chan amqp.Blocking
-	// Closed carries why the session ended, or is closed without a reason.
+	// Closed carries the reason why the session ended; it is closed without one
+	// when there is none.
 	Closed <-chan *amqp.Error
-	// LimitedDelivery is true when the queue exists without the argument that
-	// turns its delivery limit off, so that only a policy can.
+	// LimitedDelivery is true when the queue was declared without the argument
+	// that turns its delivery limit off. Only a policy can then turn it off.
 	LimitedDelivery bool
 
 	queue      string
@@ -55,19 +57,20 @@ type Session struct {
 	transport  *transport
 }
 
-// Options say whom to talk to, about which queue.
+// Options are the settings of a session.
 type Options struct {
 	URL       string
 	Queue     string
 	QueueType string
-	// InFlight is the most trades that are ever unconfirmed at once.
+	// InFlight is the maximum number of unconfirmed trades.
 	InFlight int
-	// Version is shown to the broker's operators.
+	// Version is the program's version; the broker shows it to its operators.
 	Version string
 }
 
-// Open connects, declares the queue and turns confirms on. It gives up when
-// opening ends; the session it returns lasts until life ends.
+// Open connects, declares the queue and turns publisher confirms on. It fails
+// when opening ends first; the session ends with life. IsRefusal tells errors
+// that a person must resolve from those that a retry may.
 func Open(opening, life context.Context, options Options) (*Session, error) {
 	session := &Session{queue: options.Queue}
 	properties := amqp.NewConnectionProperties()
@@ -86,7 +89,7 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 				return nil, err
 			}
 			session.transport = newTransport(connection, opening, life)
-			// Lifted by the library once it is logged in.
+			// The library lifts the deadline after the login.
 			return session.transport, connection.SetDeadline(time.Now().Add(handshakeTimeout))
 		},
 	})
@@ -108,7 +111,7 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 	return session, nil
 }
 
-// prepare declares the queue and readies a channel for publishing to it.
+// prepare declares the queue and opens the channel that publishes to it.
 func (s *Session) prepare(options Options) error {
 	var err error
 	if s.LimitedDelivery, err = declare(s.connection, options.Queue, options.QueueType); err != nil {
@@ -126,9 +129,9 @@ func (s *Session) prepare(options Options) error {
 	return nil
 }
 
-// Publish sends a trade, persistent, and mandatory so that the broker says when
-// there is no queue for it. It waits while the network or the broker is slow.
-// The verdict comes through Confirms.
+// Publish sends a trade as persistent, and as mandatory so that the broker
+// returns it when there is no queue. It blocks while the network or the broker
+// is slow. The broker's answer comes through Confirms.
 func (s *Session) Publish(message Message) error {
 	return s.channel.PublishWithContext(context.Background(), "", s.queue, true, false, amqp.Publishing{
 		ContentType:  "application/json",
@@ -140,16 +143,16 @@ func (s *Session) Publish(message Message) error {
 	})
 }
 
-// Close says goodbye, for no longer than closeTimeout, and ends the connection.
+// Close closes the connection in an orderly way, or after closeTimeout by force.
 func (s *Session) Close() {
 	timer := time.AfterFunc(closeTimeout, s.transport.Abort)
 	defer timer.Stop()
-	s.connection.Close() // Already closed, mostly: then there is nothing to say.
+	s.connection.Close() // Fails when it is closed already, which is fine.
 	s.transport.Abort()
 }
 
-// transport is a network connection that contexts can cut and that no write
-// can hold up for long.
+// transport is a network connection that ends with its contexts and bounds
+// every write.
 type transport struct {
 	net.Conn
 	keepOpening func() bool
@@ -165,13 +168,14 @@ func newTransport(connection net.Conn, opening, life context.Context) *transport
 	}
 }
 
-// Opened ends the hold of the opening context; false when that cut it already.
+// Opened detaches the opening context. It returns false when that context has
+// closed the connection already.
 func (t *transport) Opened() bool { return t.keepOpening() }
 
-// Abort cuts the connection, whatever is still under way on it.
+// Abort closes the connection at once.
 func (t *transport) Abort() {
 	if t == nil {
-		return // There never was a connection.
+		return // Dialling failed.
 	}
 	t.keepOpening()
 	t.keepLiving()
@@ -185,8 +189,8 @@ func (t *transport) Write(data []byte) (int, error) {
 	return t.Conn.Write(data)
 }
 
-// IsRefusal reports whether the broker was reached but did not let us in or
-// have our way: something that a person has to put right.
+// IsRefusal reports whether the broker refused the login, an access or a
+// declaration: a person must resolve that.
 func IsRefusal(err error) bool {
 	var refusal *amqp.Error
 	return errors.As(err, &refusal) &&

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// deafServer accepts connections and never says or reads anything.
+// deafServer accepts connections, and never reads or writes.
 func deafServer(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,21 +18,21 @@ import (
 	"stock-publisher/internal/prices"
 )
 
-// Configuration is every setting. Variables and Help say what each one means.
+// Configuration holds every setting. Variables documents each one.
 type Configuration struct {
 	Broker      BrokerURL     // RABBITMQ_URL or RABBITMQ_URL_FILE
 	Companies   []string      // STOCKS
-	Interval    time.Duration // TICKER_INTERVAL; 0 is as fast as the broker confirms
+	Interval    time.Duration // TICKER_INTERVAL; 0: as fast as the broker confirms
 	PriceModel  string        // PRICE_MODEL, one of prices.Models
-	Seed        *uint64       // SEED; nil when prices need not repeat
-	TradeLimit  uint64        // TRADES; 0 is without end
+	Seed        *uint64       // SEED; nil: a random one
+	TradeLimit  uint64        // TRADES; 0: no limit
 	QueueType   string        // QUEUE_TYPE, one of queueTypes
 	HTTPAddress string        // HTTP_ADDRESS
 	LogLevel    slog.Level    // LOG_LEVEL
-	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: by what stderr is
+	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: text on a terminal, else json
 }
 
-// longestInterval keeps TICKER_INTERVAL to what is still a stream of trades.
+// longestInterval is the longest TICKER_INTERVAL.
 const longestInterval = time.Hour
 
 var (
@@ -44,10 +44,11 @@ var (
 // BrokerURL is an AMQP URL that never prints its password.
 type BrokerURL struct{ secret string }
 
-// Reveal returns the URL with its password, for dialling only.
+// Reveal returns the URL with its password. Use it only to connect.
 func (u BrokerURL) Reveal() string { return u.secret }
 
-// String returns what of the URL may be shown: host, port and virtual host.
+// String returns the parts of the URL that are not secret: host, port and
+// virtual host.
 func (u BrokerURL) String() string {
 	uri, err := amqp.ParseURI(u.secret)
 	if err != nil {
@@ -56,19 +57,23 @@ func (u BrokerURL) String() string {
 	return net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)) + " " + uri.Vhost
 }
 
-// GoString keeps the password out of %#v, and LogValue out of structured logs.
-func (u BrokerURL) GoString() string     { return u.String() }
+// GoString keeps the password out of %#v.
+func (u BrokerURL) GoString() string { return u.String() }
+
+// LogValue keeps the password out of structured logs.
 func (u BrokerURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
-// Problems is everything wrong with an environment, one entry for each variable.
+// Problems lists what is wrong with the environment. Each entry begins with the
+// name of its variable.
 type Problems []string
 
+// Error returns all problems, one per line.
 func (p Problems) Error() string {
 	return "the configuration is wrong:\n  " + strings.Join(p, "\n  ")
 }
 
 // Load reads the configuration with getenv, such as os.Getenv. An empty variable
-// counts as unset. The error, if any, is of type Problems and holds no secret.
+// counts as unset. An error is of type Problems and contains no secret.
 func Load(getenv func(string) string) (Configuration, error) {
 	r := reader{getenv: getenv}
 	configuration := Configuration{
@@ -89,7 +94,8 @@ func Load(getenv func(string) string) (Configuration, error) {
 	return configuration, nil
 }
 
-// LoadHTTPAddress reads only HTTP_ADDRESS, which is all that a health check needs.
+// LoadHTTPAddress reads HTTP_ADDRESS, the only setting that a health check needs.
+// An error is of type Problems.
 func LoadHTTPAddress(getenv func(string) string) (string, error) {
 	r := reader{getenv: getenv}
 	address := r.address("HTTP_ADDRESS")
@@ -99,7 +105,7 @@ func LoadHTTPAddress(getenv func(string) string) (string, error) {
 	return address, nil
 }
 
-// reader reads variables, and collects what is wrong with them.
+// reader reads variables and collects their problems.
 type reader struct {
 	getenv   func(string) string
 	problems Problems
@@ -116,8 +122,8 @@ func (r *reader) reject(name, format string, args ...any) {
 	r.problems = append(r.problems, name+": "+fmt.Sprintf(format, args...))
 }
 
-// broker names the variable at fault but never its value, nor the parser's
-// complaint, which quotes from it.
+// broker reads the broker's URL. Its problems contain neither the value nor the
+// parser's error, which quotes the value.
 func (r *reader) broker() BrokerURL {
 	name, url := "RABBITMQ_URL", r.value("RABBITMQ_URL")
 	if path := r.getenv("RABBITMQ_URL_FILE"); path != "" {
@@ -156,7 +162,7 @@ func (r *reader) companies() []string {
 	return companies
 }
 
-// number reads a whole number from 0 to most; a variable without value and default is 0.
+// number reads a whole number from 0 to most. Without a value and a default it is 0.
 func (r *reader) number(name string, most uint64) uint64 {
 	text := r.value(name)
 	if text == "" {

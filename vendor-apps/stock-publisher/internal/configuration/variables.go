@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// Variable documents one environment variable; Variables is the reference.
+// Variable documents one environment variable.
 type Variable struct {
 	Name    string
 	Default string // empty: none
 	Meaning string
 }
 
-// Variables lists every variable, in the order in which to read about them.
+// Variables lists every variable in the order of the documentation.
 var Variables = []Variable{
 	{"RABBITMQ_URL", "amqp://stockmarket:supersecret123@localhost:5672/", "the broker's AMQP URL (amqp or amqps)"},
-	{"RABBITMQ_URL_FILE", "", "a file that holds the URL, instead of RABBITMQ_URL"},
-	{"STOCKS", "MSFT,TSLA,AAPL", "the companies; each has a queue of its symbol's name"},
+	{"RABBITMQ_URL_FILE", "", "a file that contains the URL, instead of RABBITMQ_URL"},
+	{"STOCKS", "MSFT,TSLA,AAPL", "the companies' symbols; each company has a queue named after its symbol"},
 	{"TICKER_INTERVAL", "1", "milliseconds between two trades of one company; 0: as fast as the broker confirms"},
-	{"PRICE_MODEL", "uniform", "uniform: every price anew from 50 to 550; walk: a random walk in that range"},
+	{"PRICE_MODEL", "uniform", "uniform: independent prices from 50 to 550; walk: a random walk in that range"},
 	{"QUEUE_TYPE", "quorum", "quorum or classic; both durable, with a single active consumer"},
-	{"SEED", "", "a number; the same seed makes the same trades again"},
+	{"SEED", "", "a number; the same seed generates the same trades"},
 	{"TRADES", "0", "end, with exit code 0, when this many trades of each company are confirmed; 0: never"},
 	{"HTTP_ADDRESS", "127.0.0.1:9100", "where /metrics, /healthz and /readyz are served"},
 	{"LOG_LEVEL", "info", "debug, info, warn or error"},
@@ -36,7 +36,7 @@ func defaultOf(name string) string {
 	return ""
 }
 
-// Help returns the reference of the variables as lines of plain text.
+// Help returns Variables as plain text, for --help.
 func Help() string {
 	var help strings.Builder
 	for _, variable := range Variables {

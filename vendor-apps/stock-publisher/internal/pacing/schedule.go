@@ -4,13 +4,12 @@ package pacing
 import "time"
 
 // Schedule spaces trades evenly in time. It counts from its start, not from the
-// last trade, so that late wake-ups do not add up: over any stretch the rate is
-// one trade an interval, whatever the timer's grain.
+// last trade, so late wake-ups do not add up: the average rate is one trade per
+// interval, whatever the timer's resolution.
 //
-// After a hold-up of up to the limit, the trades that fell due meanwhile are
-// due at once; of a longer one only the last stretch as long as the limit is
-// made up for, and the rest is given up, so that an outage of an hour does not
-// end in a flood.
+// After a pause of up to the limit, all missed trades are due at once. After a
+// longer pause only those of its last part, as long as the limit, are due; the
+// rest is skipped, so that an outage of an hour does not end in a flood.
 type Schedule struct {
 	interval time.Duration
 	limit    time.Duration
@@ -31,8 +30,8 @@ func (s *Schedule) Due(now time.Time) bool {
 	return !s.next.After(now)
 }
 
-// Made takes note that the trade that was due has been made.
+// Made records that the trade that was due has been made.
 func (s *Schedule) Made() { s.next = s.next.Add(s.interval) }
 
-// Next returns when the next trade is due; in the past when one is due already.
+// Next returns when the next trade is due: a time in the past when it is due already.
 func (s *Schedule) Next() time.Time { return s.next }

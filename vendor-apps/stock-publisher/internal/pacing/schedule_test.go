@@ -17,13 +17,13 @@ func makeDue(s *Schedule, now time.Time) (made int) {
 	return made
 }
 
-func TestRateHoldsOverAMinuteOfLateAndUnevenWakeUps(t *testing.T) {
+func TestTheRateHoldsThroughAMinuteOfLateWakeUps(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	schedule := NewSchedule(start, time.Millisecond, time.Second)
 	now, made := start, 0
 	for now.Before(start.Add(time.Minute)) {
 		made += makeDue(schedule, now)
-		// Sleep until the next is due, then up to 5 ms too long; at times 300 ms.
+		// Wake up to 5 ms late, sometimes 300 ms.
 		now = schedule.Next().Add(time.Duration(random.IntN(5000)) * time.Microsecond)
 		if random.IntN(1000) == 0 {
 			now = now.Add(300 * time.Millisecond)
@@ -35,7 +35,7 @@ func TestRateHoldsOverAMinuteOfLateAndUnevenWakeUps(t *testing.T) {
 	}
 }
 
-func TestShortHoldUpIsMadeUpForInFull(t *testing.T) {
+func TestItCatchesUpInFullAfterAShortPause(t *testing.T) {
 	schedule := NewSchedule(start, time.Millisecond, time.Second)
 	if made := makeDue(schedule, start); made != 1 {
 		t.Fatalf("%d trades due at the start, want 1", made)
@@ -45,7 +45,7 @@ func TestShortHoldUpIsMadeUpForInFull(t *testing.T) {
 	}
 }
 
-func TestLongOutageIsMadeUpForByNoMoreThanTheLimit(t *testing.T) {
+func TestItCatchesUpOnNoMoreThanTheLimitAfterALongPause(t *testing.T) {
 	schedule := NewSchedule(start, time.Millisecond, time.Second)
 	back := start.Add(time.Hour)
 	if made := makeDue(schedule, back); made != 1001 {

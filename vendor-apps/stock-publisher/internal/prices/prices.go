@@ -1,4 +1,4 @@
-// Package prices makes up the prices of a company's trades.
+// Package prices generates a company's trades and their prices.
 package prices
 
 import (
@@ -9,28 +9,28 @@ import (
 	"stock-publisher/internal/trade"
 )
 
-// Every price lies between these two, as the original publisher's do.
+// The range of all prices, the same as the original publisher's.
 const (
 	Lowest  = 50.0
 	Highest = 550.0
 )
 
 // walkStep is the standard deviation of one step of a walk, as a fraction of
-// the price: at 1000 trades a second an average moves by some 0.4 % a second.
+// the price: at 1000 trades a second an average moves by about 0.4 % a second.
 const walkStep = 0.0002
 
-// Models lists the names that NewMarket knows.
+// Models returns the names of the price models.
 func Models() []string { return []string{"uniform", "walk"} }
 
-// Market makes the trades of one company. It is not safe for concurrent use.
+// Market generates the trades of one company. It is not safe for concurrent use.
 type Market struct {
 	company string
 	random  *rand.Rand
 	price   func() float64
 }
 
-// NewMarket returns a market that follows a model of Models. The same seed and
-// company give the same trades again, whichever other companies there are.
+// NewMarket returns a market that follows one of Models. The same seed and
+// company give the same trades, whatever the other companies are.
 func NewMarket(company, model string, seed uint64) *Market {
 	name := fnv.New64a()
 	name.Write([]byte(company))
@@ -42,7 +42,7 @@ func NewMarket(company, model string, seed uint64) *Market {
 	return market
 }
 
-// Next makes one trade, its price rounded to four decimals.
+// Next returns the next trade. Its price is rounded to four decimals.
 func (m *Market) Next() trade.Trade {
 	event := trade.Buy
 	if m.random.Uint64()&1 == 1 {
@@ -55,13 +55,13 @@ func (m *Market) Next() trade.Trade {
 	}
 }
 
-// uniform draws every price anew from the whole range.
+// uniform draws each price independently from the whole range.
 func uniform(random *rand.Rand) func() float64 {
 	return func() float64 { return Lowest + random.Float64()*(Highest-Lowest) }
 }
 
-// walk changes the last price by a small random fraction, and turns back at
-// either end of the range, so that it neither dies out nor grows without end.
+// walk changes the last price by a small random fraction, and reflects it at
+// both ends of the range.
 func walk(random *rand.Rand) func() float64 {
 	price := uniform(random)()
 	return func() float64 {

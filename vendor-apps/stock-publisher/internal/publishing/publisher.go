@@ -1,10 +1,10 @@
-// Package publishing sends the trades of a company to its queue, each at least
-// once and in order, whatever happens to the broker meanwhile.
+// Package publishing sends a company's trades to its queue, each at least once
+// and in order, whatever happens to the broker.
 //
-// The way of a trade: the schedule says that it is due, the market makes it,
-// unconfirmed gives it a number and holds it, a session sends it, and the
-// broker's confirmation lets it go. When a session fails, the next one starts
-// by sending again all that is held.
+// The path of a trade: the schedule tells when it is due, the market makes it,
+// unconfirmed numbers and holds it, a session sends it, and the broker's
+// confirmation releases it. When a session fails, the next one first sends all
+// held trades again.
 package publishing
 
 import (
@@ -27,24 +27,24 @@ import (
 )
 
 const (
-	// inFlight is the most unconfirmed trades of one company: two seconds of
-	// the usual rate, more than a healthy broker ever leaves open.
+	// inFlight is the maximum number of unconfirmed trades of one company: two
+	// seconds at the default rate, more than a healthy broker leaves unconfirmed.
 	inFlight = 2048
-	// batch is how many trades are sent before looking at what the broker says.
+	// batch is how many trades are sent before reading the broker's answers.
 	batch = 64
-	// catchUp is how much of a hold-up is made up for afterwards.
+	// catchUp is how much of a pause is caught up on afterwards.
 	catchUp = time.Second
 	// confirmGrace is how long a stop waits for the last confirmations.
 	confirmGrace = 3500 * time.Millisecond
 )
 
-// Options say what to publish, and where.
+// Options are the settings of a publisher.
 type Options struct {
 	Company   string
 	URL       string
 	QueueType string
 	Interval  time.Duration
-	// TradeLimit ends publishing after this many trades; 0 never does.
+	// TradeLimit ends publishing after this many trades; 0: no limit.
 	TradeLimit uint64
 	Market     *prices.Market
 	Version    string
@@ -63,7 +63,7 @@ type Publisher struct {
 	lastProblem string
 }
 
-// New returns a publisher with an epoch of its own.
+// New returns a publisher with a new epoch.
 func New(options Options) *Publisher {
 	epoch := trade.NewEpoch(time.Now())
 	options.Log = options.Log.With("company", options.Company, "epoch", epoch)
@@ -75,9 +75,9 @@ func New(options Options) *Publisher {
 	}
 }
 
-// Run publishes until ctx ends or the trade limit is reached, and then until
-// every trade is confirmed: that is success. After the end of ctx it waits for
-// confirmations no longer than confirmGrace; the error says what stayed open.
+// Run publishes until ctx ends or the trade limit is reached, then waits for all
+// confirmations. After the end of ctx it waits for at most confirmGrace; the
+// error then tells how many trades are unconfirmed.
 func (p *Publisher) Run(ctx context.Context) error {
 	life, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -106,7 +106,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// finished reports whether there is nothing left to make and to confirm.
+// finished reports whether there is nothing left to make or to confirm.
 func (p *Publisher) finished(ctx context.Context) bool {
 	return p.unconfirmed.len() == 0 && (ctx.Err() != nil || p.limitReached())
 }
@@ -115,12 +115,12 @@ func (p *Publisher) limitReached() bool {
 	return p.TradeLimit > 0 && p.unconfirmed.made() == p.TradeLimit
 }
 
-// runSession publishes through one session until that fails, or until all is
-// done and confirmed.
+// runSession publishes through one session until the session fails or all is
+// finished.
 func (p *Publisher) runSession(ctx, life context.Context) error {
 	opening := life
 	if p.unconfirmed.len() == 0 {
-		opening = ctx // Nothing is left to confirm, so a stop need not wait for the broker.
+		opening = ctx // With nothing to confirm, a stop does not wait for the broker.
 	}
 	session, err := broker.Open(opening, life, broker.Options{
 		URL: p.URL, Queue: p.Company, QueueType: p.QueueType, InFlight: inFlight, Version: p.Version,
@@ -138,7 +138,7 @@ func (p *Publisher) runSession(ctx, life context.Context) error {
 	return err
 }
 
-// opened takes note of a new session.
+// opened records a new session.
 func (p *Publisher) opened(session *broker.Session) {
 	p.sessions++
 	if p.sessions > 1 {
@@ -158,8 +158,8 @@ func (p *Publisher) opened(session *broker.Session) {
 	p.Meter.Ready()
 }
 
-// publish sends what is unconfirmed, then new trades as they fall due, until
-// the session fails or all is done and confirmed.
+// publish sends all unconfirmed trades, then new ones as they fall due, until
+// the session fails or all is finished.
 func (p *Publisher) publish(ctx context.Context, session *broker.Session) error {
 	wake := time.NewTimer(0)
 	defer wake.Stop()
@@ -200,7 +200,7 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 		case reason := <-session.Closed:
 			return closedBecause(reason)
 		case <-stopping:
-			stopping = nil // finished and sendBatch look at ctx from here on.
+			stopping = nil // From here on finished and sendBatch check ctx.
 			p.Log.Info("stopping: waiting for the last confirmations; a second signal ends it at once",
 				"unconfirmed", p.unconfirmed.len())
 		}
@@ -208,9 +208,9 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 	return nil
 }
 
-// sendBatch sends a few trades: first again what is unconfirmed, then new ones
-// that are due. It returns when to be called again, or the zero time when only
-// news from the broker can give it something to do.
+// sendBatch sends up to batch trades: unconfirmed ones first, then new ones that
+// are due. It returns when to call it again, or the zero time when it first
+// needs an answer from the broker.
 func (p *Publisher) sendBatch(ctx context.Context, session *broker.Session) (again time.Time, err error) {
 	for range batch {
 		now := time.Now()
@@ -232,8 +232,8 @@ func (p *Publisher) sendBatch(ctx context.Context, session *broker.Session) (aga
 	return time.Now(), nil
 }
 
-// makeTrade makes the trade that is due. From here on it has a number, and is
-// sent until it is confirmed.
+// makeTrade makes the trade that is due and numbers it. From here on it is sent
+// until it is confirmed.
 func (p *Publisher) makeTrade(now time.Time) error {
 	body, err := p.Market.Next().Body()
 	if err != nil {
@@ -246,7 +246,7 @@ func (p *Publisher) makeTrade(now time.Time) error {
 	return nil
 }
 
-// send sends the next trade that is unsent in this session.
+// send sends the next trade that this session has not sent.
 func (p *Publisher) send(session *broker.Session, now time.Time) error {
 	next := p.unconfirmed.nextUnsent()
 	if !next.sentAt.IsZero() {
@@ -261,7 +261,7 @@ func (p *Publisher) send(session *broker.Session, now time.Time) error {
 	if err != nil {
 		select {
 		case reason := <-session.Closed:
-			return closedBecause(reason) // Says more than the failure to send.
+			return closedBecause(reason) // It explains the failure.
 		default:
 			return fmt.Errorf("cannot send: %w", err)
 		}
@@ -269,9 +269,9 @@ func (p *Publisher) send(session *broker.Session, now time.Time) error {
 	return nil
 }
 
-// judge acts on the broker's verdict on the oldest trade: confirmed, it is let
-// go; refused, or confirmed without a queue, it ends the session, so that the
-// next one sends it again before anything newer.
+// judge handles the broker's verdict on the oldest trade. A confirmed trade is
+// released. A nacked or returned trade ends the session, so that the next one
+// sends it again before newer trades.
 func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) error {
 	p.noteReturns(session)
 	oldest, err := p.unconfirmed.oldestFor(verdict.DeliveryTag)
@@ -293,8 +293,8 @@ func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) er
 	return nil
 }
 
-// settle takes in the verdicts that came before the session's end, so that no
-// more than necessary is sent again.
+// settle handles the verdicts that came before the session ended, so that fewer
+// trades are sent again.
 func (p *Publisher) settle(session *broker.Session) {
 	for {
 		select {
@@ -308,8 +308,8 @@ func (p *Publisher) settle(session *broker.Session) {
 	}
 }
 
-// noteReturns takes in all returned trades that are there: those that a verdict
-// read from Confirms is about are.
+// noteReturns reads all pending returns. A return arrives before the
+// confirmation of its trade, so none is missed.
 func (p *Publisher) noteReturns(session *broker.Session) {
 	for {
 		select {
@@ -342,7 +342,7 @@ func (p *Publisher) noteBlocking(blocking amqp.Blocking) {
 	}
 }
 
-// report says what failed, once for as long as it fails in the same way.
+// report logs a failure once, and at debug level while it repeats.
 func (p *Publisher) report(problem error) {
 	p.Meter.NotReady(problem.Error())
 	level := slog.LevelWarn
@@ -356,8 +356,8 @@ func (p *Publisher) report(problem error) {
 	p.Log.Log(context.Background(), level, "not publishing; trying again", "error", problem, "unconfirmed", p.unconfirmed.len())
 }
 
-// closedBecause makes an error of a session's end, for which the broker may
-// have given a reason.
+// closedBecause returns the error for a session that ended, with or without a
+// reason from the broker.
 func closedBecause(reason *amqp.Error) error {
 	if reason == nil {
 		return errors.New("the connection was closed")

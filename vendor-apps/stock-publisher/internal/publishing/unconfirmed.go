@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// numbered is a trade under the sequence number that it keeps.
+// numbered is a trade with its sequence number.
 type numbered struct {
 	sequence uint64
 	body     []byte
 	madeAt   time.Time
 
-	sentAt   time.Time // the last time; zero when it was never sent
-	returned bool      // in this session the broker found no queue for it
+	sentAt   time.Time // when it was last sent; zero: never
+	returned bool      // the broker found no queue for it in this session
 }
 
-// unconfirmed holds the trades that have a number and no confirmation, oldest
-// first, and knows which of them were sent in the current session. Its capacity
-// bounds the publisher's memory and the trades in flight.
+// unconfirmed holds the unconfirmed trades, oldest first, and knows which of them
+// the current session has sent. Its capacity bounds the publisher's memory and
+// the trades in flight.
 //
-// Sequences are given out here and nowhere else: 0, 1, 2, … without gaps.
+// Only unconfirmed assigns sequence numbers: 0, 1, 2, … without gaps.
 type unconfirmed struct {
 	trades []numbered // a ring: sequence n is at n modulo the capacity
 	oldest uint64     // the sequence of the oldest trade
-	unsent uint64     // the sequence of the first trade not yet sent in this session
-	next   uint64     // the sequence that the next trade will get
-	tag    uint64     // the delivery tag that the oldest trade has in this session
+	unsent uint64     // the sequence of the first trade that this session has not sent
+	next   uint64     // the sequence of the next trade to be added
+	tag    uint64     // the delivery tag of the oldest trade in this session
 }
 
 func newUnconfirmed(capacity int) *unconfirmed {
@@ -36,13 +36,16 @@ func (u *unconfirmed) at(sequence uint64) *numbered {
 	return &u.trades[sequence%uint64(len(u.trades))]
 }
 
-// len returns how many trades are held, full whether there is room for no more,
-// and made how many ever got a number.
-func (u *unconfirmed) len() int     { return int(u.next - u.oldest) }
-func (u *unconfirmed) full() bool   { return u.len() == len(u.trades) }
+// len returns how many trades are held.
+func (u *unconfirmed) len() int { return int(u.next - u.oldest) }
+
+// full reports whether no more trades can be added.
+func (u *unconfirmed) full() bool { return u.len() == len(u.trades) }
+
+// made returns how many trades were ever added.
 func (u *unconfirmed) made() uint64 { return u.next }
 
-// add gives a trade the next sequence. There must be room for it.
+// add gives a trade the next sequence. It panics when full.
 func (u *unconfirmed) add(body []byte, madeAt time.Time) {
 	if u.full() {
 		panic("a trade was made without room for it")
@@ -51,7 +54,7 @@ func (u *unconfirmed) add(body []byte, madeAt time.Time) {
 	u.next++
 }
 
-// restart begins a session, in which everything held is to be sent again.
+// restart begins a session, which must send all held trades again.
 func (u *unconfirmed) restart() {
 	u.unsent, u.tag = u.oldest, 1
 	for sequence := u.oldest; sequence < u.next; sequence++ {
@@ -59,7 +62,7 @@ func (u *unconfirmed) restart() {
 	}
 }
 
-// nextUnsent returns the trade to send next in this session, or nil.
+// nextUnsent returns the next trade that this session must send, or nil.
 func (u *unconfirmed) nextUnsent() *numbered {
 	if u.unsent == u.next {
 		return nil
@@ -67,23 +70,23 @@ func (u *unconfirmed) nextUnsent() *numbered {
 	return u.at(u.unsent)
 }
 
-// sent takes note that nextUnsent is on its way.
+// sent records that the trade of nextUnsent was sent.
 func (u *unconfirmed) sent(at time.Time) {
 	u.at(u.unsent).sentAt = at
 	u.unsent++
 }
 
-// markReturned takes note that the broker found no queue for a trade. The
-// confirmation that follows it does not count.
+// markReturned records that the broker found no queue for a trade. The
+// confirmation that follows does not count.
 func (u *unconfirmed) markReturned(sequence uint64) {
 	if sequence >= u.oldest && sequence < u.unsent {
 		u.at(sequence).returned = true
 	}
 }
 
-// oldestFor returns the trade that a verdict with this delivery tag is about.
-// Verdicts come in the order of sending, so it is the oldest; anything else
-// means that one went missing.
+// oldestFor returns the trade with this delivery tag. Verdicts come in the order
+// of sending, so it must be the oldest; else a verdict is missing, and oldestFor
+// fails.
 func (u *unconfirmed) oldestFor(tag uint64) (*numbered, error) {
 	if u.oldest == u.unsent || tag != u.tag {
 		return nil, fmt.Errorf("the broker's verdict on delivery %d came when that on %d was due", tag, u.tag)
@@ -91,7 +94,7 @@ func (u *unconfirmed) oldestFor(tag uint64) (*numbered, error) {
 	return u.at(u.oldest), nil
 }
 
-// confirm lets go of the oldest trade.
+// confirm releases the oldest trade.
 func (u *unconfirmed) confirm() {
 	*u.at(u.oldest) = numbered{}
 	u.oldest++

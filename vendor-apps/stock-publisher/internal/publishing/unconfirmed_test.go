@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// theBroker is what the tests take for a broker and a network: it appends what
-// reaches it to its queue, and its verdicts may be lost on the way back.
+// theBroker simulates a broker behind a network: it appends the trades that
+// reach it to its queue, and its verdicts may be lost.
 type theBroker struct {
 	queue    []uint64 // the sequences in it, in order
 	verdicts []verdict
 	tag      uint64
-	refused  bool // ever: from then on, a trade may arrive behind its successors
+	refused  bool // it has refused a trade, so trades may arrive out of order
 }
 
 type verdict struct {
@@ -22,7 +22,7 @@ type verdict struct {
 	sequence      uint64
 }
 
-// take receives one trade, which stays in the queue only with a good verdict.
+// take receives one trade, and queues it when it is confirmed and not returned.
 func (b *theBroker) take(sequence uint64, ack, returned bool) {
 	b.tag++
 	if ack && !returned {
@@ -33,9 +33,9 @@ func (b *theBroker) take(sequence uint64, ack, returned bool) {
 	b.verdicts = append(b.verdicts, verdict{b.tag, ack, returned, sequence})
 }
 
-// play drives the buffer through what the bytes say: trades made, sent, lost on
-// the way, confirmed, nacked, returned, and sessions that end at any point. Then
-// it lets the rest through, and checks what has arrived.
+// play drives the buffer through the steps in story: trades made, sent, lost,
+// confirmed, nacked, returned, and sessions that end at any point. Then it
+// delivers the rest and checks what has arrived.
 func play(t *testing.T, story []byte) {
 	const capacity = 7
 	held := newUnconfirmed(capacity)
@@ -56,7 +56,7 @@ func play(t *testing.T, story []byte) {
 		held.restart()
 		broker.verdicts, broker.tag = nil, 0
 	}
-	// hear takes in one verdict, and begins a new session when it is a bad one.
+	// hear handles one verdict, and begins a new session unless it confirms.
 	hear := func() {
 		if len(broker.verdicts) == 0 {
 			return
@@ -81,7 +81,7 @@ func play(t *testing.T, story []byte) {
 		held.confirm()
 	}
 
-	online := true // until a trade is lost, all later ones of the session are too
+	online := true // once a trade is lost, all later ones of the session are lost
 	for _, step := range story {
 		switch step % 8 {
 		case 0, 1:
@@ -137,7 +137,7 @@ func play(t *testing.T, story []byte) {
 }
 
 func FuzzEveryTradeArrivesInOrderWhateverTheSessionsDo(f *testing.F) {
-	f.Add([]byte{0, 0, 2, 2, 4, 4})       // two trades, all well
+	f.Add([]byte{0, 0, 2, 2, 4, 4})       // two trades, both confirmed
 	f.Add([]byte{0, 0, 2, 5, 2, 6, 2, 2}) // the second is lost, both are sent again
 	f.Add([]byte{0, 0, 0, 2, 2, 4, 6, 2}) // a session ends with a verdict outstanding
 	f.Add([]byte{0, 0, 23, 7, 4, 4})      // a nack, a return
@@ -155,7 +155,7 @@ func TestEveryTradeArrivesInOrderThroughManyRandomStories(t *testing.T) {
 	}
 }
 
-func TestAVerdictOutOfTurnIsRefused(t *testing.T) {
+func TestAVerdictOutOfOrderIsRefused(t *testing.T) {
 	held := newUnconfirmed(4)
 	if _, err := held.oldestFor(1); err == nil {
 		t.Error("a verdict is taken although nothing was sent")

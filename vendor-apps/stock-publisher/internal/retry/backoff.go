@@ -1,4 +1,7 @@
-// Package retry spaces the attempts at something that fails for now.
+// Package retry computes the waits between attempts.
+//
+// A library such as cenkalti/backoff would not make it smaller: one that is reset
+// on success and waits until a context ends needs the same code around it.
 package retry
 
 import (
@@ -7,9 +10,9 @@ import (
 	"time"
 )
 
-// Backoff waits longer after every failure, from First up to Longest, and each
-// time between half and all of that, so that many clients of one server do not
-// come back in step.
+// Backoff doubles the wait after every failure, from First up to Longest. Each
+// wait is a random time from half of that to all of it, so that many clients of
+// one server do not reconnect at the same time.
 type Backoff struct {
 	First   time.Duration
 	Longest time.Duration
@@ -17,16 +20,16 @@ type Backoff struct {
 	last time.Duration
 }
 
-// Next returns how long to wait before the next attempt.
+// Next returns the wait before the next attempt.
 func (b *Backoff) Next() time.Duration {
 	b.last = min(max(2*b.last, b.First), b.Longest)
 	return b.last/2 + rand.N(b.last/2+1)
 }
 
-// Reset takes note of a success: the next failure waits First again.
+// Reset records a success: the next wait begins at First again.
 func (b *Backoff) Reset() { b.last = 0 }
 
-// Wait waits for Next, or until the context ends.
+// Wait waits for the time that Next returns, or until the context ends.
 func (b *Backoff) Wait(ctx context.Context) {
 	timer := time.NewTimer(b.Next())
 	defer timer.Stop()

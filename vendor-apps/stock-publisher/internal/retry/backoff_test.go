@@ -34,5 +34,5 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	backoff := Backoff{First: time.Hour, Longest: time.Hour}
-	backoff.Wait(ctx) // A wait of an hour would end the test by its time limit.
+	backoff.Wait(ctx) // Otherwise it waits for at least half an hour, and the test times out.
 }

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// NewLog returns a logger to w in format "text" or "json"; with none, text when
-// w is a terminal, else JSON.
+// NewLog returns a logger that writes to w in format "text" or "json". An empty
+// format means text when w is a terminal, else JSON.
 func NewLog(w io.Writer, format string, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "text" || format == "" && isTerminal(w) {

@@ -1,5 +1,4 @@
-// Package telemetry tells the outside how publishing goes: metrics, readiness
-// and logs.
+// Package telemetry provides metrics, readiness and logs.
 package telemetry
 
 import (
@@ -18,10 +17,10 @@ type Metrics struct {
 	confirmSeconds                                             *prometheus.HistogramVec
 
 	mutex   sync.Mutex
-	waiting map[string]string // for each company, why it is not ready; empty when it is
+	waiting map[string]string // by company: why it is not ready, or empty when it is
 }
 
-// NewMetrics returns metrics without any company.
+// NewMetrics returns metrics without companies. The version is shown as build_info.
 func NewMetrics(version string) *Metrics {
 	registry := prometheus.NewRegistry()
 	counter := func(name, help string) *prometheus.CounterVec {
@@ -77,7 +76,7 @@ type Meter struct {
 	connected, blocked prometheus.Gauge
 }
 
-// For returns a company's meter. From then on the company counts for readiness.
+// For returns a company's meter. From then on readiness includes the company.
 func (m *Metrics) For(company string) *Meter {
 	meter := &Meter{
 		Published:      m.published.WithLabelValues(company),
@@ -97,13 +96,16 @@ func (m *Metrics) For(company string) *Meter {
 	return meter
 }
 
-// Ready says that it is connected, the queue declared, and trades are taken.
+// Ready records that the company is connected, its queue is declared and the
+// broker accepts trades.
 func (m *Meter) Ready() { m.set(1, 0, "") }
 
-// Blocked says that it is connected, but the broker takes no trades for now.
+// Blocked records that the company is connected, but the broker accepts no
+// trades, with the reason for /readyz.
 func (m *Meter) Blocked(reason string) { m.set(1, 1, reason) }
 
-// NotReady says that it is not connected, or has no queue.
+// NotReady records that the company has no connection or no queue, with the
+// reason for /readyz.
 func (m *Meter) NotReady(reason string) { m.set(0, 0, reason) }
 
 func (m *Meter) set(connected, blocked float64, waiting string) {
@@ -114,7 +116,8 @@ func (m *Meter) set(connected, blocked float64, waiting string) {
 	m.metrics.waiting[m.company] = waiting
 }
 
-// Readiness says for each company "ready", or why it is not; and whether all are.
+// Readiness returns "ready", or the reason why it is not, for each company; and
+// whether all are ready.
 func (m *Metrics) Readiness() (companies map[string]string, ready bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves /metrics, /healthz (the process is alive) and /readyz (all
-// companies are being published).
+// Handler serves /metrics, /healthz (the process is alive) and /readyz (every
+// company is ready).
 func Handler(metrics *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{}))
@@ -32,15 +32,16 @@ func Handler(metrics *Metrics) http.Handler {
 	return mux
 }
 
-// Serve serves the handler on the listener in the background. The function that
-// it returns ends that.
+// Serve serves the handler on the listener in the background, until stop is
+// called.
 func Serve(listener net.Listener, handler http.Handler) (stop func()) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go server.Serve(listener)
 	return func() { server.Close() }
 }
 
-// CheckHealth asks the publisher that listens on address whether it is ready.
+// CheckHealth requests /readyz from the publisher on address (host:port). It
+// fails when the publisher is not ready or does not answer within 3 s.
 func CheckHealth(ctx context.Context, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -55,7 +56,7 @@ func CheckHealth(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	// No proxy: the address is this very host.
+	// Without a proxy: the address is on this host.
 	response, err := (&http.Transport{}).RoundTrip(request)
 	if err != nil {
 		return fmt.Errorf("no publisher answers: %w", err)

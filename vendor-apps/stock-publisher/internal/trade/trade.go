@@ -1,4 +1,4 @@
-// Package trade holds what is published: a trade's body and its identity on the wire.
+// Package trade defines a message's body and its id.
 package trade
 
 import (
@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// The two kinds of event.
+// The values of EventType.
 const (
 	Buy  = "buy"
 	Sell = "sell"
 )
 
-// Trade is one synthetic transaction. Its JSON is the whole body of a message;
-// other publishers and consumers know exactly these three fields.
+// Trade is one synthetic trade. Its JSON is the whole body of a message, with
+// exactly the three fields that other publishers and consumers use.
 type Trade struct {
 	Company   string  `json:"company"`
 	EventType string  `json:"eventType"`
 	Price     float64 `json:"price"`
 }
 
-// Body returns the trade as JSON. It fails when the price is no finite number.
+// Body returns the trade as JSON. It fails when the price is not finite.
 func (t Trade) Body() ([]byte, error) {
 	return json.Marshal(t)
 }
 
-// NewEpoch names one run of one publisher on one queue: 26 letters and digits,
-// never a colon, unlike any other run's, and sorting by the time of the start.
+// NewEpoch returns a unique name for one run of one publisher on one queue: 26
+// letters and digits that sort by the time of the start, in ms.
 func NewEpoch(start time.Time) string {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], uint64(start.UnixMilli())<<16)
@@ -38,7 +38,8 @@ func NewEpoch(start time.Time) string {
 	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(id[:])
 }
 
-// ID is the message id under which a trade is sent, and sent again.
+// ID returns the message id of a trade; it stays the same when the trade is sent
+// again.
 func ID(epoch string, sequence uint64) string {
 	return epoch + ":" + strconv.FormatUint(sequence, 10)
 }
