@@ -1,4 +1,4 @@
-// Gives the original live view, which knows no MONGODB_URL_FILE, its MONGODB_URL from there: so the password stays out
-// of what the container engine tells of the container.
+// Sets MONGODB_URL from MONGODB_URL_FILE for the original live view, which does not read the file itself. This keeps the
+// password out of `docker inspect`.
 const { readFileSync } = require("node:fs");
 process.env.MONGODB_URL = readFileSync(process.env.MONGODB_URL_FILE, "utf8").trim();

@@ -1,5 +1,5 @@
-# Each function takes the arguments that crane documents for it and those of mkDerivation, as the
-# real ones do; any other fails.
+# Each function accepts the arguments that crane documents for it and those of mkDerivation, and
+# fails on any other.
 pkgs:
 let
   inherit (pkgs) lib stdenv;
@@ -27,7 +27,7 @@ let
   # Read where the source comes from: evaluating must not need its copy in the store.
   manifest = arguments: (lib.importTOML (arguments.src.origSrc + "/Cargo.toml")).package;
 
-  # What the dependencies hang on: they are not built again for an edit of our code.
+  # What the dependencies depend on: an edit of our code does not rebuild them.
   cargoFiles =
     src:
     lib.fileset.toSource {
@@ -93,7 +93,7 @@ in
       arguments = lib.strictly "buildDepsOnly" common given;
     in
     cargo arguments "-deps" { } {
-      # The dependencies of programs without a line of ours.
+      # Builds the dependencies with empty programs in place of our code.
       src = pkgs.runCommand "source" { } ''
         mkdir -p $out/src
         cp ${cargoFiles arguments.src}/Cargo.lock $out/

@@ -14,7 +14,7 @@ let
         inherit name;
         inherit (host) system;
         builder = host.bash;
-        # The shell shall be the last to end: Nix ends by force whoever has closed its output.
+        # The shell must end last: Nix kills processes that have closed their output.
         args = [
           "-euc"
           "${script}\nexit"
@@ -33,7 +33,7 @@ let
     else
       [ value ];
 
-  # What lies in the image: the paths and all that they refer to.
+  # The content of the image: the paths and their closure.
   graphs =
     paths:
     builtins.concatLists (
@@ -43,7 +43,7 @@ let
       ]) (builtins.length paths)
     );
 
-  # What the image specification knows. There is no health check among it, and no shell form.
+  # The fields of the image specification. It has no health check and no shell form.
   fields = {
     User = "string";
     ExposedPorts = "set";

@@ -12,8 +12,8 @@ let
   platform = {
     inherit system isLinux;
     isDarwin = !isLinux;
-    # This machine's Rust has the libraries of its own platform only: the program under an arm64
-    # label is not one. What is tried with it is the publishing, not the program.
+    # This machine's Rust has only its own platform's libraries: the program under the arm64 label
+    # is not an arm64 program. It serves to test publishing, not to run.
     rust.rustcTarget = host.rustTarget;
   };
   inherit (import ./stdenv.nix { inherit lib host platform; }) stdenv stdenvNoCC;
@@ -22,7 +22,7 @@ let
     name: arguments: buildCommand:
     stdenvNoCC.mkDerivation (arguments // { inherit name buildCommand; });
 
-  # Programs of this machine under the name of a package.
+  # A package that contains programs of this machine.
   programs =
     name: list: passthru:
     (runCommand "host-${name}" { meta.mainProgram = builtins.head list; } ''

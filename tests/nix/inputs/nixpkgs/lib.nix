@@ -73,7 +73,7 @@ rec {
     "no_proxy"
   ];
 
-  # A file set is a function here: whether a file belongs to it. A path stands for all that is in it.
+  # Here a file set is a function that tells whether a file belongs to it. A path means all files in it.
   fileset =
     let
       toSet =
@@ -126,8 +126,8 @@ rec {
         };
     };
 
-  # For the stand-in itself: the real functions take any attribute and hand it on, most of them as a
-  # variable of the build. Ours are told by name, so that a slip fails here and not there.
+  # For the stand-ins only: the real functions accept any attribute and pass most of them on as
+  # variables of the build. The stand-ins accept only known ones, so that a misspelt attribute fails here.
   strictly =
     what: known: given:
     let

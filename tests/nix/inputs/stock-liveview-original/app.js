@@ -1,6 +1,6 @@
 // A stand-in for the live view that the assignment hands out: the same dependencies, so that the same
-// expression builds it and the hash of the dependencies is the same. What it says on the wire is what
-// the original says: every company's newest average, twice a second.
+// expression builds it and the hash of the dependencies is the same. It sends the same messages as the
+// original: every company's newest average, twice a second.
 const express = require("express");
 const { WebSocketServer } = require("ws");
 const { newestAverages } = require("./server/database");

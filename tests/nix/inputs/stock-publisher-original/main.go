@@ -1,6 +1,6 @@
 // A stand-in for the publisher that the assignment hands out: the same module with the same
-// dependency, so that the same expression builds it and the hash of the dependency is the same. What
-// it says on the wire is what the original says: queues that are not durable, trades without an id.
+// dependency, so that the same expression builds it and the hash of the dependency is the same. It
+// sends the same messages as the original: non-durable queues, trades without an id.
 package main
 
 import (
