@@ -38,10 +38,10 @@ integration: ## tests against a real broker, replica set and browser
 end-to-end: ## the system as a user runs it
 	@scripts/test end-to-end
 
-test-nix: ## the flake: what it builds, and that it builds the same again (needs root)
-	@tests/nix/run
+test-nix: ## the flake and its images (STAGE="lock format": only these; FULL=1: as published, and built twice; needs root)
+	@tests/nix/run $(STAGE)
 
-test-compose: ## the system in containers, on an engine of its own (STAGE="start security": only these; needs root)
+test-compose: ## the system in containers, on an engine of its own (STAGE="start security": only these; FULL=1: every fault; needs root)
 	@tests/compose/run $(STAGE)
 
 bench: ## how fast the parts are

@@ -30,12 +30,12 @@ let
       restart = "on_failure";
     };
     publisher = {
-      command = _: "exec target/release/stock-publisher";
+      command = _: "exec target/local/stock-publisher";
       environment = part: [ { HTTP_ADDRESS = local part.port; } ];
       probe = asks "/readyz";
     };
     consumer = {
-      command = _: "exec target/release/stock-consumer";
+      command = _: "exec target/local/stock-consumer";
       environment = part: [ { HTTP_ADDRESS = local part.port; } ];
       probe = asks "/readyz";
     };

@@ -1,12 +1,11 @@
-// Waits until every part is ready and a new average of every company has reached
-// the page, and says what happens meanwhile. Gives up after a while, or as soon
-// as a part keeps failing, and then tells which parts are to blame and why.
+// Waits until every part is ready and a new average of every company has reached the page, and prints
+// the progress. Gives up after a while, or as soon as a part keeps failing, and prints why.
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { companies, parts, watchPage } from "./system.mjs";
 
-/** How long the publisher takes to fill a window, which the reader may have slowed down. */
+/** How long the publisher takes to fill a window: the user may have changed it. */
 const windowMs = Number(process.env.BATCH_SIZE || 1000) * Number(process.env.TICKER_INTERVAL || 1) || 0;
 const limitMs = 120_000 + 2 * windowMs;
 const toleratedRestarts = 5;
@@ -16,7 +15,7 @@ const say = (text) => console.error(`[${((Date.now() - startedMs) / 1000).toFixe
 
 const ready = new Set();
 
-/** Says which parts have become ready since; returns those that are not, or undefined while nobody answers. */
+/** Prints the parts that have become ready. Returns those that are not, or undefined while the supervisor does not answer. */
 async function lookAtParts() {
   const all = await parts().catch(() => undefined);
   for (const { name, isReady, state } of all ?? []) {
@@ -31,7 +30,7 @@ async function lookAtParts() {
 const firstSeen = new Map();
 const arrived = new Set();
 
-/** The first average on the page may be of an earlier run: the next one is new. */
+/** The first average on the page may come from an earlier run. The next one is new. */
 function lookAtPrices(prices) {
   for (const { company, avgPrice } of prices) {
     if (!firstSeen.has(company)) firstSeen.set(company, avgPrice);

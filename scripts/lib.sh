@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# What every script of the local system shares: where things are, which ports
-# they use, and how to speak to the reader. Sourced, never run.
+# Shared by all scripts of the local system: folders, ports and messages. Sourced.
 
 set -euo pipefail
 
@@ -10,11 +9,11 @@ mkdir -p "$STOCKMARKET_HOME" "$STOCKMARKET_ROOT/.local"
 STOCKMARKET_HOME=$(cd "$STOCKMARKET_HOME" && pwd)
 export STOCKMARKET_ROOT STOCKMARKET_HOME
 
-# Tools are shared by all homes: they are large, and never change while in use.
-# shellcheck disable=SC2034 # used by those who source this
+# All homes share the tools: they are large.
+# shellcheck disable=SC2034 # the sourcing script uses it
 readonly tools=$STOCKMARKET_ROOT/.local/tools
 
-# port_variables: the names in scripts/ports, each exported with its port.
+# port_variables: the names in scripts/ports. Each is exported, with the port.
 port_variables=()
 while read -r variable default; do
   [[ -n $variable && $variable != '#'* ]] || continue
@@ -23,7 +22,7 @@ while read -r variable default; do
 done <"$STOCKMARKET_ROOT/scripts/ports"
 unset variable default
 
-# The replica set's members, as its users are told them: host:port,host:port,…
+# mongodb_members: prints the replica set's members as host:port,host:port,…
 mongodb_members() {
   local variable members=()
   for variable in "${port_variables[@]}"; do
@@ -34,10 +33,10 @@ mongodb_members() {
 
 say() { printf '%s\n' "$*" >&2; }
 
-# step WHAT: says what begins now, and how long after the script did.
+# step WHAT: prints what begins now, and the seconds since the script, or its caller, began.
 step() {
   local now=${EPOCHREALTIME/[.,]/}
-  : "${started_us:=$now}"
+  : "${started_us:=${STARTED_US:-$now}}"
   printf '[%5.1f s] %s\n' "$(((now - started_us) / 100000))e-1" "$*" >&2
 }
 
@@ -51,7 +50,7 @@ fail() {
 # need COMMAND HOW-TO-GET-IT
 need() { command -v "$1" >/dev/null || fail "$1 is missing" "install $2"; }
 
-# A port accepts connections on 127.0.0.1.
+# is_open PORT: whether it accepts connections on 127.0.0.1.
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # wait_until SECONDS WHAT COMMAND…: returns as soon as COMMAND succeeds.

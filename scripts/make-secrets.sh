@@ -1,24 +1,24 @@
-# shellcheck shell=bash disable=SC2154 # what differs is said by whoever sources this
-# Makes passwords, once, and the files through which the programs read them
-# (every time, because addresses may have changed). No password has a default.
-# Sourced by scripts/secrets and containers/secrets, which say what differs:
+# shellcheck shell=bash disable=SC2154 # the sourcing script sets the variables below
+# Makes the passwords, once, and the files from which programs read them, every time, because addresses
+# may have changed. No password has a default. Sourced by scripts/secrets, scripts/stack-secrets and
+# containers/secrets, which set:
 #
-#   secrets            the folder; nobody else can read what is in it
+#   secrets            the folder; only its owner can read the files
 #   rabbitmq_address   host:port
-#   rabbitmq_users     whom the broker knows
+#   rabbitmq_users     the broker's users
 #   mongodb_members    host:port,host:port,…
-#   mongodb_users      whom the database knows
+#   mongodb_users      the database's users
 
 umask 077
 mkdir -p "$secrets"
 
-# Writes what it reads to a secret's file, and never half of it.
+# replace FILE: writes its input to a secret's file, in one step.
 replace() { cat >"$secrets/$1.new" && mv "$secrets/$1.new" "$secrets/$1"; }
 
 # Hexadecimal, so that it needs no escaping in a URL, in JSON or in a shell.
 random_hex() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
-# once FILE BYTES: a random secret, unless there is one.
+# once FILE BYTES: makes a random secret, unless the file exists.
 once() { [[ -s $secrets/$1 ]] || random_hex "$2" | replace "$1"; }
 
 password_of() { cat "$secrets/$1.password"; }
@@ -28,9 +28,8 @@ mongodb_url() {
   printf 'mongodb://%s:%s@%s/?replicaSet=rs0&authSource=admin' "$1" "$(password_of "mongodb-$1")" "$mongodb_members"
 }
 
-# The broker's users, each with no more than its work needs. Permissions are
-# patterns of names: of queues and exchanges to configure, write to, read from.
-# amq.default is the default exchange.
+# Each user of the broker may do only what its work needs. Permissions are patterns of the names of
+# queues and exchanges to configure, write to and read from. amq.default is the default exchange.
 rabbitmq_tag() {
   case $1 in
     admin) printf administrator ;;

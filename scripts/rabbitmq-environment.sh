@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What makes this system's RabbitMQ its own, apart from any other on the
-# machine: node name, ports, folders, cookie. For the server and for rabbitmqctl.
+# Separates this system's RabbitMQ from any other on the machine: node name, ports, folders, cookie. For
+# the server and for rabbitmqctl.
 
 readonly rabbitmq_home=$STOCKMARKET_HOME/data/rabbitmq
 export RABBITMQ_NODENAME=rabbit@localhost
@@ -15,9 +15,8 @@ export RABBITMQ_LOG_BASE=$rabbitmq_home/log
 export RABBITMQ_PID_FILE=$rabbitmq_home/rabbitmq.pid
 export RABBITMQ_GENERATED_CONFIG_DIR=$rabbitmq_home/generated
 
-# Every Erlang node of this system listens on the loopback only and uses the
-# epmd that runs beside it, never one of its own.
+# Every Erlang node of this system listens on 127.0.0.1 only, and uses this system's epmd.
 export ERL_AFLAGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
 
-# The Erlang cookie is looked for in the home folder.
+# Erlang reads its cookie from the home folder.
 export HOME=$rabbitmq_home

@@ -1,7 +1,7 @@
-// Prints each part's health and each company's newest average. Fails unless all is well.
+// Prints each part's health and each company's newest average. Fails unless every part is ready.
 import { companies, newestAverages, parts } from "./system.mjs";
 
-// Whoever reads only the first lines, as `make status | head -n 3` does, has seen enough.
+// The reader may stop early, as `make status | head -n 3` does.
 process.stdout.on("error", (error) => {
   if (error.code !== "EPIPE") throw error;
 });

@@ -1,12 +1,11 @@
 # shellcheck shell=bash
-# The supervisor: the process-compose that runs this home's process-compose.yaml,
-# and everything below it. Sourced after lib.sh.
+# The supervisor: the process-compose that runs process-compose.yaml for this home. Sourced after lib.sh.
 
 readonly run=$STOCKMARKET_HOME/run logs=$STOCKMARKET_HOME/logs
 readonly supervisor_pid_file=$run/process-compose.pid
 
-# Whatever the supervisor starts carries this mark in its environment, by which
-# it is found also after the supervisor is gone.
+# Every process that the supervisor starts has this mark in its environment. So it is found even after
+# the supervisor is gone.
 readonly mark=STOCKMARKET_SUPERVISED_HOME=$STOCKMARKET_HOME
 
 is_marked() { grep -qszxF -- "$mark" "/proc/$1/environ"; }
@@ -14,22 +13,21 @@ is_marked() { grep -qszxF -- "$mark" "/proc/$1/environ"; }
 is_up() { [[ -s $supervisor_pid_file ]] && is_marked "$(cat "$supervisor_pid_file")"; }
 is_down() { ! is_up; }
 
-# marked_processes: prints the process ids of everything that is part of this home's system.
+# marked_processes: prints the ids of all processes of this home's system.
 marked_processes() {
   grep -lszxF -- "$mark" /proc/[0-9]*/environ | cut -d/ -f3 || true
 }
 none_left() { [[ -z $(marked_processes) ]]; }
 
-# Only one script at a time starts or stops this home's system. (The lock is
-# not passed on to what is started.)
+# Only one script at a time starts or stops this home's system. Started processes do not inherit the lock.
 lock() {
   mkdir -p "$run" "$logs"
   exec {lock_fd}>"$run/lock"
   flock "$lock_fd"
 }
 
-# Addresses that a user has in his environment are of another system; the parts
-# get theirs from files. The socket's path is given relative to the folder: the system limits its length.
+# Addresses in the user's environment belong to another system: the parts read theirs from files.
+# The socket's path is relative, because the system limits its length.
 start_supervisor() {
   (
     cd "$run" || exit
@@ -45,8 +43,7 @@ start_supervisor() {
   echo $! >"$supervisor_pid_file"
 }
 
-# Everything that still runs of this home ends, gently first. The supervisor
-# stops the parts in the order of what depends on what.
+# Ends everything of this home. The supervisor stops the parts in the order of their dependencies.
 stop_everything() {
   if is_up; then
     kill -TERM "$(cat "$supervisor_pid_file")"
@@ -56,7 +53,7 @@ stop_everything() {
   rm -f "$supervisor_pid_file" "$run/process-compose.sock"
 }
 
-# What a supervisor that was killed left behind.
+# Ends what a killed supervisor left behind.
 end_leftovers() {
   local signal pids
   for signal in TERM KILL; do

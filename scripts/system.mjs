@@ -1,5 +1,5 @@
-// What the scripts know of the running system: the state of its parts, from
-// process-compose, and the newest averages, as a browser gets them.
+// The running system, for the scripts: the state of its parts, from process-compose, and the newest
+// averages, as a browser gets them.
 import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import { createRequire } from "node:module";

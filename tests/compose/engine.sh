@@ -5,12 +5,12 @@
 #               │ host0 192.0.2.1 ─────────────────│ out0 192.0.2.2
 #               │ dockerd, its bridges, its rules  │ browsers, port scans
 #
-# Both networks are namespaces without a way to anywhere else: neither the machine's ports nor its
-# firewall change, and "what can be reached from outside" has a crisp answer.
+# Both networks are namespaces without a route to anywhere else. So the machine's ports and firewall
+# do not change, and "reachable from outside" has a clear meaning.
 
 readonly host_network=$engine-host outside=$engine-out
 
-# Addresses of a block that is set aside for examples.
+# From a block that is reserved for examples (RFC 5737).
 readonly host_address=192.0.2.1 outside_address=192.0.2.2
 
 create_networks() {
@@ -36,7 +36,7 @@ remove_networks() {
   done
 }
 
-# One that was killed may still be listed, as a zombie.
+# A killed engine may still be listed, as a zombie.
 is_running() {
   local pid state
   pid=$(cat "$runtime/pid" 2> /dev/null) && state=$(cat "/proc/$pid/stat" 2> /dev/null) && [[ $state != *') Z '* ]]
@@ -44,7 +44,7 @@ is_running() {
 
 start_engine() {
   ! is_running || return 0
-  stop_engine # what a run that was cut off has left
+  stop_engine # removes what an interrupted run left
   say "Starting a Docker engine"
   mkdir -p "$home" "$runtime"
   create_networks
@@ -65,7 +65,7 @@ start_engine() {
   fail "the Docker engine did not start; the end of its log is above"
 }
 
-# Keeps the images, and nothing else.
+# Keeps only the images.
 stop_engine() {
   if is_running; then
     docker swarm leave --force > /dev/null 2>&1 || true
@@ -77,7 +77,7 @@ stop_engine() {
     kill "$pid"
     tail --pid="$pid" --follow /dev/null > /dev/null
   elif [ -e "$runtime/pid" ]; then
-    # It was killed: what it ran still runs, and its data may be half written.
+    # The engine was killed: its containers still run, and its data may be incomplete.
     local left
     left=$(pgrep --full -- "$runtime/exec" | paste --serial --delimiters ,) || true
     if [ -n "$left" ]; then

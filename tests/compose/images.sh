@@ -1,11 +1,10 @@
 # shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
-# The images that compose.yml names, in the engine: the official ones where a registry can be reached,
-# else stand-ins under the same names, made of the real servers. Only Grafana has none: Debian does not
-# bring it.
+# Loads the images that compose.yml names: the official ones where a registry can be reached, else
+# stand-ins under the same names, made from the real servers. Grafana has no stand-in: Debian does not
+# package it.
 #
-# A stand-in has what compose.yml may rely on: the same paths, the same users by number, the same
-# volumes, bash and coreutils. It has no entrypoint script, because compose.yml calls the servers
-# themselves.
+# A stand-in has what compose.yml relies on: paths, numeric users, volumes, bash and coreutils. It has
+# no entrypoint script, because compose.yml calls the servers directly.
 
 readonly official=(rabbitmq:4.3-management mongo:8.0 nginx:1.30 prom/prometheus:v3.13.2)
 readonly images=$cache/images
@@ -17,14 +16,14 @@ load_official() {
   done
 }
 
-# It is there, and is either the official one or a stand-in made as this file now says.
+# is_loaded IMAGE: whether the engine has the official image, or a stand-in made by this version of this file.
 is_loaded() {
   local key
   key=$(docker image inspect --format '{{ index .Config.Labels "stockmarket.stand-in" }}' "$1" 2> /dev/null) &&
     [[ -z $key || $key == "$(stand_in_key "$(name_of "$1")")" ]]
 }
 
-# From the machine's network, because the engine's has no way out.
+# Through the machine's network: the engine's has no route to a registry.
 copy_official() {
   command -v skopeo > /dev/null || return 1
   local source=docker://docker.io/$1 archive=$home/archive.tar
@@ -38,7 +37,7 @@ copy_official() {
 
 # --- stand-ins ------------------------------------------------------------------------------------
 
-# What a stand-in follows from; as a label it tells one from an official image.
+# A hash of how a stand-in is made. It is its label, which official images do not have.
 base_key() { declare -f build_base | sha256sum | cut -c 1-16; }
 stand_in_key() { { base_key; declare -f build_root install_packages add_user "install_$1"; cat "$here/images/$1.Dockerfile"; } | sha256sum | cut -c 1-16; }
 
@@ -75,14 +74,14 @@ build_root() {
   exec {lock}>&-
 }
 
-# Debian testing: its servers are of the versions that compose.yml names.
+# Debian testing has the servers in the versions that compose.yml names.
 build_base() {
   [ "$(cat "$images/base.key" 2> /dev/null)" != "$(base_key)" ] || return 0
   say "Building Debian's base system (a minute or two, once)"
   rm -rf "$images/base"
   DEBOOTSTRAP_DIR=$(debootstrap_folder) debootstrap --variant=minbase testing "$images/base" "$(debian_mirror)" \
     > "$images/log" 2>&1 || { tail -n 20 "$images/log" >&2; fail "Debian testing cannot be unpacked"; }
-  # No package starts its server, and none brings its documentation.
+  # Packages start no server and unpack no documentation.
   printf '#!/bin/sh\nexit 101\n' > "$images/base/usr/sbin/policy-rc.d"
   chmod +x "$images/base/usr/sbin/policy-rc.d"
   printf 'path-exclude=/usr/share/%s/*\n' doc man locale > "$images/base/etc/dpkg/dpkg.cfg.d/small"
@@ -118,8 +117,8 @@ install_rabbitmq() {
   ln -s "$(basename "$tree"/usr/lib/rabbitmq/lib/rabbitmq_server-*)" "$tree/usr/lib/rabbitmq/lib/current"
   ln -s /usr/lib/rabbitmq/lib/current "$tree/opt/rabbitmq"
   mkdir -p "$tree/etc/rabbitmq/conf.d"
-  # As in the official image: these plugins, a guest from anywhere, logs to the console, and a user who
-  # may write all of it.
+  # As in the official image: these plugins, a guest from any address, logs on the console, and
+  # folders that the user may write to.
   echo '[rabbitmq_management,rabbitmq_prometheus].' > "$tree/etc/rabbitmq/enabled_plugins"
   printf '%s\n' 'loopback_users.guest = false' 'log.console = true' > "$tree/etc/rabbitmq/conf.d/10-defaults.conf"
   chown -R 999:999 "$tree/etc/rabbitmq" "$tree/var/lib/rabbitmq" "$tree/var/log/rabbitmq"

@@ -1,15 +1,14 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: where things are, and how to speak to the reader. Sourced,
-# never run.
+# Shared by the scripts of this folder: folders, environment and messages. Sourced.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export here=$root/tests/compose
-# Tools and images are kept from run to run, each engine's folder but for its images not.
+# Tools and images are kept for the next run. Of an engine, only its images are.
 cache=$root/.local/compose
-# Several engines may run at the same time, each under a name of its own.
+# Several engines can run at the same time, each with its own name.
 home=$cache/engines/${ENGINE:-try}
-# What an engine has only while it runs. The path is short, because those of sockets have to be.
+# What an engine has only while it runs. The path is short, because the system limits sockets' paths.
 engine=stockmarket-${ENGINE:-try}-$(sha256sum <<< "$home" | cut -c 1-6)
 runtime=/run/$engine
 
@@ -19,7 +18,7 @@ for folder in sbin bin usr/sbin usr/bin; do
   PATH=$cache/tools/$folder:$PATH
 done
 export PATH
-# Where unpacked programs look for their parts, if there are such; nothing else is in that folder.
+# Where unpacked programs find their libraries.
 libraries=$cache/tools/usr/lib/$(uname -m)-linux-gnu
 [ ! -d "$libraries" ] || export LD_LIBRARY_PATH=$libraries XTABLES_LIBDIR=$libraries/xtables
 unset folder libraries

@@ -2,11 +2,11 @@
 # The programs that the tests need, unpacked below .local/compose/tools: nothing is installed on the
 # machine, so no package can start an engine there.
 #
-# compose.yml asks for an engine of version 25 or later. Debian 13 brings one, and the Compose plugin;
-# both run on Debian 12 too. What runs containers and sets up networks comes from the machine's own
-# Debian, because it is made for the machine's C library.
+# compose.yml needs Docker Engine 25 or later. Debian 13 has it, and the Compose plugin; both run on
+# Debian 12 too. What runs containers and sets up networks comes from the machine's own Debian, because
+# it is linked against the machine's C library.
 
-# Of Debian 13, each with a program in it.
+# From Debian 13.
 readonly engine_packages=(docker.io docker-cli docker-compose containerd)
 
 # debian_mirror: prints where this machine gets Debian's packages from.
@@ -38,7 +38,7 @@ unpack() {
   done
 }
 
-# The machine's own release: only what it does not have, with all that needs.
+# From the machine's own release: what it lacks, with dependencies.
 unpack_companions() {
   local wanted=() packages
   command -v runc > /dev/null || wanted+=(runc)
@@ -54,7 +54,7 @@ unpack_companions() {
   # shellcheck disable=SC2086 # one word per package
   (cd "$1/companions" && apt-get download -qq -o APT::Sandbox::User= $packages)
   unpack "$1/companions"
-  # Names that the packages give when they are installed, and not when they are only unpacked.
+  # Links that the packages' install scripts would make.
   local folder=$cache/tools.new/usr
   mkdir -p "$folder/bin" "$folder/sbin"
   [ ! -e "$folder/bin/tini" ] || ln -sf tini "$folder/bin/docker-init"

@@ -2,7 +2,7 @@
 import { availableParallelism, loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Time limits are for a machine that has little else to do. A busy one gets longer, as overloaded as it is. */
+/** Time limits are meant for an idle machine. This is the factor for the present load: 1 to 5. */
 export const overload = () => Math.min(5, Math.max(1, loadavg()[0] / availableParallelism()));
 
 /**

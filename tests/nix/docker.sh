@@ -1,5 +1,5 @@
-# A Docker engine of our own, started by hand and ended with the script that started it. It has no
-# network but the machine's own, so it changes nothing there.
+# A Docker engine of our own, which ends with the script that started it. It uses the machine's network
+# and sets up none of its own, so it changes nothing there.
 # shellcheck shell=bash disable=SC2154 # local is lib.sh's
 
 # start_docker: sets DOCKER_HOST. Its data lies in a new temporary folder and goes with it.

@@ -10,7 +10,7 @@ test_lock() {
 
   local pins=$root/../shared/flake-pins.json
   if [ -e "$pins" ]; then
-    # Both as: name rev narHash, one a line.
+    # Both as lines of: name rev narHash.
     jq -r '.. | objects | select(.rev) | "\(.repo) \(.rev) \(.narHash)"' "$pins" | sort > "$scratch/pins"
     jq -r '.nodes[].locked // empty | "\(.repo) \(.rev) \(.narHash)"' "$root/flake.lock" | sort > "$scratch/locked"
     diff "$scratch/pins" "$scratch/locked" || fail "flake.lock differs from flake-pins.json"
@@ -40,7 +40,7 @@ test_outputs() {
   nix flake check "$flake" "${inputs[@]}" --no-build 2> /dev/null || fail "nix flake check"
   ok "nix flake check --no-build, for four systems"
 
-  # The stand-ins are strict: what the real functions do not have, they refuse.
+  # The stand-ins are as strict as the real functions.
   local call slip
   while IFS='|' read -r call slip; do
     evaluates "${call/@/}" || fail "the stand-ins refuse ${call/@/}"
@@ -91,7 +91,7 @@ evaluates() {
 
 test_checks() {
   say "Checks of the flake"
-  # cargo-deny and statix are not to be had here, and `make test` runs clippy and the consumer's tests.
+  # cargo-deny and statix are not available here. `make test` runs clippy and the consumer's tests.
   local check
   for check in consumer-format publisher-tests liveview-tests generated \
     nginx nix-format workflows; do

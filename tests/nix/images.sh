@@ -1,26 +1,31 @@
 # shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
-# Stage images: what the flake builds runs, holds what it should, and is the same again.
+# Stage images: the images hold what they should, run, and are the same when built again.
 
 digest() { jq -r '.manifests[0].digest' "$1/index.json"; }
 manifest() { jq . "$1/blobs/sha256/$(digest "$1" | cut -d: -f2)"; }
 configuration() { jq . "$1/blobs/sha256/$(manifest "$1" | jq -r .config.digest | cut -d: -f2)"; }
 
-build_images() {
-  local into=$1 name
+# compile_images: all at once. While one compiler's last step keeps one core busy, another's uses the rest.
+compile_images() {
+  local name
   local -a all=()
   for name in "${ours[@]}" "${originals[@]}"; do
     all+=("$flake#packages.$system.$name-image")
   done
-  # All at once: while one compiler's last step keeps one core busy, another's uses the rest.
   nix build "${all[@]}" "${inputs[@]}" --no-link --print-build-logs 2> "$scratch/log" ||
     { tail -n 40 "$scratch/log" >&2; fail "the images do not build"; }
+}
+
+build_images() {
+  local into=$1 name
+  compile_images
   mkdir -p "$into"
   for name in "${ours[@]}" "${originals[@]}"; do
     flake build "packages.$system.$name-image" --out-link "$into/$name" 2> /dev/null
   done
 }
 
-# What lies in an image: one name a line.
+# contents IMAGE: prints the paths of all files in an image.
 contents() {
   local layer
   for layer in $(manifest "$1" | jq -r '.layers[].digest' | cut -d: -f2); do
@@ -47,7 +52,7 @@ check_content() {
     and (.config.Labels | has("org.opencontainers.image.title") and has("org.opencontainers.image.description"))' > /dev/null || fail "$name-image's configuration: $(configuration "$image")"
 }
 
-# report NAME IMAGE AIM: the size of each layer, and of all; the aim is in millions of bytes.
+# report NAME IMAGE AIM: prints the size of each layer and of all. The aim is in MB (1,000,000 bytes).
 report() {
   local name=$1 image=$2 aim=$3 sizes total
   mapfile -t sizes < <(manifest "$image" | jq '.layers[].size')
@@ -81,7 +86,7 @@ test_images() {
   load_images
   run_images
   stop_docker
-  build_again
+  [ -z "${FULL:-}" ] || build_again
 }
 
 load_images() {
@@ -94,12 +99,11 @@ load_images() {
   ok "nix run .#load puts all images into Docker"
 }
 
-# The three programs as one system, from their images, beside a real broker and a real replica set.
+# Runs the images of the three programs as one system, beside a real broker and replica set.
 run_images() {
   "$root/tests/with-servers" "$here/run-images" || fail "the images do not run as they should"
-  passed=$((passed + 3))
 
-  # The stand-in for the original live view serves its page; that for the publisher connects and ends.
+  # The stand-in for the original live view serves its page.
   docker run --detach --name original --network host --read-only --cap-drop ALL \
     --env PORT=25003 stockmarket/stock-liveview-original > /dev/null
   curl --silent --fail --retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 20 \
@@ -108,7 +112,7 @@ run_images() {
   ok "the original live view's image serves its page"
 }
 
-# The same inputs give the same bytes: everything once more, into an empty store.
+# The same inputs give the same bytes: builds all images once more, into an empty store.
 build_again() {
   local name
   cp -rL "$scratch/first" "$scratch/kept"

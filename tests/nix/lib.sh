@@ -1,17 +1,22 @@
-# What every script of this folder starts with: a Nix of its own, and stand-ins for the flake's inputs.
+# Shared by the scripts of this folder: a Nix of its own, and stand-ins for the flake's inputs. Sourced.
 # shellcheck shell=bash
 #
-# Nothing here needs a network beyond the package registries that the other builds use too. The store,
-# its database and its settings lie under .local/nix; the machine's own Nix, if it has one, is not
-# touched.
+# The package registries that the other builds use are enough. The store, its database and its settings
+# lie under .local/nix. The machine's own Nix, if it has one, is not touched.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/nix
 local=$root/.local/nix
 system=$(uname -m)-linux
-# The flake under test: what git knows of this work tree, or FLAKE.
+# The flake under test: the files of this work tree that git tracks, or FLAKE.
 flake=${FLAKE:-git+file://$root}
+
+# FULL=1 builds the programs as they are published, and all images a second time from nothing. Without
+# it the optimizer does less, which takes a third of the time.
+if [ -z "${FULL:-}" ]; then
+  export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+fi
 
 say() { printf '\n== %s\n' "$*"; }
 fail() {
@@ -33,14 +38,12 @@ install_packages() {
   need jq jq
   need patchelf patchelf
   need python3 python3
-  need shellcheck shellcheck
-  need nginx nginx
   need dockerd docker.io
   need docker-registry docker-registry
   if [ "${#missing[@]}" -gt 0 ]; then
     say "Installing ${missing[*]}"
     apt-get update -qq
-    # Without their services: the programs are wanted, not a load balancer or an engine of the machine's.
+    # Without starting their services.
     local policy=/usr/sbin/policy-rc.d made='' status=0
     if ! [ -e "$policy" ]; then
       made=$policy
@@ -53,7 +56,7 @@ install_packages() {
   fi
 }
 
-# The tools that Debian does not have, from the registries of their languages, at fixed versions.
+# Tools that Debian does not package, from the registries of their languages, at fixed versions.
 install_tools() {
   mkdir -p "$local/tools/bin"
   local tool
@@ -65,7 +68,7 @@ install_tools() {
   done
   if ! [ -x "$local/tools/bin/deadnix" ] || ! [ -x "$local/tools/bin/nixfmt" ]; then
     say "Building nixfmt and deadnix"
-    # Not optimized: they run for a moment, compiling them takes minutes.
+    # Not optimized: they run for a moment.
     cargo install --quiet --debug --locked --root "$local/tools" --target-dir "$local/tools/target" \
       nixfmt_rs@0.5.3 deadnix@1.3.1
     rm -rf "$local/tools/target"
@@ -97,7 +100,7 @@ cores = 2
 SETTINGS
 }
 
-# The folders of programs that a build sees: what nixpkgs' stdenv brings and no more.
+# link_programs FOLDER PROGRAM…: a build sees only the programs that nixpkgs' stdenv has.
 link_programs() {
   local folder=$1 program
   shift
@@ -110,10 +113,10 @@ link_programs() {
 }
 
 host_program() {
-  PATH=$local/tools/bin:$PATH command -v "$1" || true
+  PATH=$local/tools/bin:$PATH:$root/.local/tools/bin command -v "$1" || true
 }
 
-# A file that tells the stand-ins what this machine has.
+# Writes a file with this machine's programs, for the stand-ins.
 describe_host() {
   link_programs "$local/host/stdenv" \
     bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
@@ -133,7 +136,6 @@ describe_host() {
     echo "  home = \"$HOME\";"
     echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
     echo "  rustTarget = \"$(rustc -vV | sed -n 's/^host: //p')\";"
-    echo "  lto = \"${CARGO_PROFILE_RELEASE_LTO:-}\";"
     echo "  nodeVersion = \"$(node --version | tr -d v)\";"
     echo "  certificates = \"${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}\";"
     echo '  programs = {'
@@ -146,7 +148,7 @@ describe_host() {
       echo "    $program = \"$rust/bin/$program\";"
     done
     echo '  };'
-    # How this machine's clients reach their registries.
+    # How this machine's package clients reach their registries.
     echo '  environment = {'
     echo "    npm_config_userconfig = \"$HOME/.npmrc\";"
     echo "    GOENV = \"$(go env GOENV)\";"
@@ -155,24 +157,31 @@ describe_host() {
       [ -z "${!program:-}" ] || echo "    $program = \"${!program}\";"
     done
     echo '  };'
+    echo '  cargoProfile = {'
+    for program in "${!CARGO_PROFILE_RELEASE_@}"; do
+      echo "    $program = \"${!program}\";"
+    done
+    echo '  };'
     echo '}'
   } > "$local/host/host.nix"
 }
 
-# The stand-ins, each with the description of this machine; and the flake's options that name them.
+# The stand-ins, each with the description of this machine.
 prepare_inputs() {
   local input
   rm -rf "$local/inputs"
   cp -r "$here/inputs" "$local/inputs"
-  inputs=()
-  for input in nixpkgs crane nix2container stock-publisher-original stock-liveview-original; do
-    inputs+=(--override-input "$input" "path:$local/inputs/$input")
-  done
-  inputs+=(--no-write-lock-file)
   for input in nixpkgs crane nix2container; do
     cp "$local/host/host.nix" "$local/inputs/$input/host.nix"
   done
 }
+
+# The flake's options that name the stand-ins.
+inputs=(--no-write-lock-file)
+for input in nixpkgs crane nix2container stock-publisher-original stock-liveview-original; do
+  inputs+=(--override-input "$input" "path:$local/inputs/$input")
+done
+unset input
 
 # flake VERB ATTRIBUTE OPTION…: nix VERB on an output of our flake, with the stand-ins.
 flake() {
@@ -181,13 +190,15 @@ flake() {
   nix "$verb" "$flake#$attribute" "${inputs[@]}" "$@"
 }
 
-# copy_project FOLDER: what git knows of this work tree, to be changed.
+# copy_project FOLDER: copies the files that git tracks, for a test that changes them.
 copy_project() {
   mkdir "$1"
   (cd "$root" && git ls-files -z | xargs -0 cp --parents -t "$1")
 }
 
+# prepare: fetches and builds what the tests need, and describes this machine to the stand-ins.
 prepare() {
+  "$root/scripts/install" nginx lint
   install_packages
   install_tools
   use_own_nix

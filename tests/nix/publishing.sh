@@ -28,7 +28,7 @@ publish() { env REGISTRY_PLAIN_HTTP=1 HOME="$scratch" "$@" > "$scratch/log" 2>&1
 
 ask() { regctl --host "reg=$registry,tls=disabled" "$@"; }
 
-# Everything that a repository answers for: each tag with its digest.
+# published: prints each tag in the registry with its digest.
 published() {
   local name tag
   for name in "${ours[@]}"; do
@@ -41,8 +41,8 @@ published() {
 test_publishing() {
   say "Publishing to a real registry"
   export PATH=$local/tools/bin:$PATH
-  # The images under the other architecture's name are of this machine's make, except for Go's, which
-  # really are the other's. What is tried is the publishing.
+  # Under the other architecture's name stand programs of this machine, except for Go's, which are
+  # cross-compiled. This tests the publishing, not the programs.
   start_registry
   local first second
   publish_all
@@ -70,8 +70,8 @@ test_publishing() {
   done
   ok "version, commit and latest are one index of both architectures, with labels and a bill of materials"
 
-  # What was built is what was pushed. A registry gets the layers compressed, so the manifest is
-  # another one there; the configuration, which names the layers' content, is the same.
+  # The registry's layers are compressed, so its manifest differs. The configuration, which names the
+  # layers' content, must be the same.
   local built pushed
   for name in "${ours[@]}"; do
     flake build "packages.$system.$name-image" --out-link "$scratch/built" 2> /dev/null
