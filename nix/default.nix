@@ -1,43 +1,25 @@
-# Everything that the flake gives for one system: each thing from the file of its name.
+# Everything that the flake gives for one system. README.md beside this file is the map.
 inputs: system:
 let
-  inherit (inputs) self nixpkgs;
-  inherit (nixpkgs) lib;
+  inherit (inputs.nixpkgs) lib;
 
-  pkgs = import nixpkgs {
+  pkgs = import inputs.nixpkgs {
     inherit system;
-    # The only thing here that is not free: the database's server, in the development shell.
+    # The only package here without a free licence: MongoDB's server, in the development shell.
     config.allowUnfreePredicate = package: builtins.elem (lib.getName package) [ "mongodb-ce" ];
   };
-  craneLib = inputs.crane.mkLib pkgs;
-  inherit (inputs.nix2container.packages.${system}) nix2container;
 
-  about = import ./about.nix self;
-  sources = import ./sources.nix lib;
-
-  consumer = import ./consumer.nix { inherit pkgs craneLib sources; };
-  publisher = import ./publisher.nix { inherit pkgs about sources; };
-  liveview = import ./liveview.nix { inherit pkgs about sources; };
-  originals = import ./originals.nix { inherit pkgs inputs; };
-
-  images = import ./images.nix {
-    inherit
-      pkgs
-      nix2container
-      about
-      consumer
-      publisher
-      liveview
-      originals
-      ;
-    nodeRuntime = import ./node-runtime.nix pkgs;
+  programs = import ./programs {
+    inherit pkgs inputs;
+    craneLib = inputs.crane.mkLib pkgs;
   };
-  generated = import ./generated.nix pkgs;
-  sboms = import ./sbom.nix { inherit pkgs about; };
+  publishing = import ./images {
+    inherit pkgs programs;
+    inherit (inputs.nix2container.packages.${system}) nix2container;
+  };
+  generated = import ./renderings/package.nix pkgs;
 
-  load = import ./load.nix { inherit pkgs images; };
-  publish = import ./publish.nix { inherit pkgs images sboms; };
-  program = package: {
+  app = package: {
     type = "app";
     program = lib.getExe package;
     meta = { inherit (package.meta) description; };
@@ -45,30 +27,21 @@ let
 in
 {
   packages = {
-    default = consumer.package;
-    stock-consumer = consumer.package;
-    stock-publisher = publisher.package;
-    stock-liveview = liveview.package;
+    default = programs.consumer.package;
+    stock-consumer = programs.consumer.package;
+    stock-publisher = programs.publisher.package;
+    stock-liveview = programs.liveview.package;
     inherit generated;
   }
-  // lib.mapAttrs' (name: lib.nameValuePair "${name}-image") images;
+  // lib.mapAttrs' (name: lib.nameValuePair "${name}-image") publishing.images;
 
   apps = {
-    load = program load;
-    publish = program publish;
+    load = app publishing.load;
+    publish = app publishing.publish;
   };
 
-  checks = import ./checks.nix {
-    inherit
-      pkgs
-      sources
-      consumer
-      publisher
-      liveview
-      generated
-      ;
-  };
+  checks = import ./development/checks.nix { inherit pkgs programs generated; };
 
-  devShell = import ./dev-shell.nix pkgs;
+  devShell = import ./development/shell.nix pkgs;
   formatter = pkgs.nixfmt-tree;
 }

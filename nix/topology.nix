@@ -1,27 +1,28 @@
-# What the system consists of, said once. compose.yml, process-compose.yaml, the ports of the local
-# system and the load balancer's configuration are renderings of this file (`make generate`).
+# What the system consists of, said once. compose.yml, stack.yml, process-compose.yaml, the local ports
+# and the load balancer's configuration are rendered from it: `make generate`.
 #
-# Plain data and small functions of Nix's own: `nix eval --file nix/topology.nix companies` works
-# anywhere.
+# It uses only Nix's own functions: `nix eval --file nix/topology.nix companies` works anywhere.
 let
   inherit (builtins)
+    concatLists
     concatMap
     concatStringsSep
     elemAt
     genList
     length
+    listToAttrs
     ;
 
   # ---- What one may want to change --------------------------------------------------------------
 
-  # Each has a queue of its own, and consumers of its own.
+  # Each has its own queue and its own consumers.
   companies = [
     "MSFT"
     "TSLA"
     "AAPL"
   ];
 
-  # Of each company; all but one are hot standbys.
+  # Of each company. All but one are hot standbys.
   consumers = {
     local = 1;
     containers = 2;
@@ -33,17 +34,17 @@ let
   # Of the replica set. Three survive the loss of one.
   members = 3;
 
-  # Of the cluster that several machines run; one machine runs one.
+  # Of the cluster on several machines; each machine runs one.
   brokers = 3;
 
-  # Where each part is reached: on this machine, all of them at once on 127.0.0.1; in containers.
+  # Where each part listens: on 127.0.0.1 of this machine, and in its container.
   ports = {
     nginx = {
       local = 3000;
       container = 3000;
     };
     liveview = {
-      local = 3001; # and the numbers after it
+      local = 3001; # and the following numbers
       container = 3000;
     };
     rabbitmq = {
@@ -53,7 +54,7 @@ let
     rabbitmqNodes.local = 25673;
     epmd.local = 4370;
     mongo = {
-      local = 27117; # and the numbers after it
+      local = 27117; # and the following numbers
       container = 27017;
     };
     publisher = {
@@ -61,145 +62,138 @@ let
       container = 9100;
     };
     consumer = {
-      local = 9101; # and the numbers after it
+      local = 9101; # and the following numbers
       container = 9101;
     };
   };
 
   # ---- What follows from it -----------------------------------------------------------------------
+  #
+  # A part has a name, a kind, a description, a port, an environment, and `needs`: the parts that must
+  # have "started", be "ready" or be "done" before it starts.
 
   # numbered 3 f: [ (f 1) (f 2) (f 3) ]
   numbered = count: f: genList (index: f (index + 1)) count;
-  indexed = list: f: genList (index: f index (elemAt list index)) (length list);
+
+  # numberedPort "mongo" 2 "MONGO2_PORT": the port of the second of several parts on one machine.
+  numberedPort = kind: number: variable: {
+    inherit variable;
+    local = ports.${kind}.local + number - 1;
+    inherit (ports.${kind}) container;
+  };
 
   characters = text: genList (index: builtins.substring index 1 text) (builtins.stringLength text);
   lowercase = builtins.replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
     characters "abcdefghijklmnopqrstuvwxyz"
   );
 
-  # A value of the environment that is a secret's file: each rendering knows where these lie.
+  # In an environment: the path of a secret's file, which differs between renderings.
   secret = name: { secret = name; };
 
-  # Conditions under which a part can start: the other part runs, is ready, or has done its work.
-  started = name: { ${name} = "started"; };
-  ready = name: { ${name} = "ready"; };
-  done = name: { ${name} = "done"; };
+  each =
+    names: value:
+    listToAttrs (
+      map (name: {
+        inherit name value;
+      }) names
+    );
 
   memberNames = numbered members (n: "mongo${toString n}");
   liveviewNames = numbered liveviews (n: "liveview${toString n}");
-  database = map ready memberNames ++ [ (done "mongo-init") ];
+  database = each memberNames "ready" // {
+    mongo-init = "done";
+  };
 
   broker = {
     name = "rabbitmq";
     kind = "rabbitmq";
-    description = "the broker, with one queue per company";
+    description = "the broker, with one queue for each company";
     port = ports.rabbitmq // {
       variable = "RABBITMQ_PORT";
     };
-    needs = [ ];
   };
 
-  memberParts = indexed memberNames (
-    index: name: {
-      inherit name;
-      kind = "mongo";
-      description = "a member of the replica set rs0";
-      port = {
-        variable = "MONGO${toString (index + 1)}_PORT";
-        local = ports.mongo.local + index;
-        inherit (ports.mongo) container;
-      };
-      needs = [ ];
-    }
-  );
+  memberParts = numbered members (n: {
+    name = elemAt memberNames (n - 1);
+    kind = "mongo";
+    description = "a member of the replica set rs0";
+    port = numberedPort "mongo" n "MONGO${toString n}_PORT";
+  });
 
   replicaSet = {
     name = "mongo-init";
     kind = "mongo-init";
     description = "makes the members a replica set with users, then ends";
-    needs = map started memberNames;
+    needs = each memberNames "started";
   };
 
   publisher = {
     name = "publisher";
     kind = "publisher";
-    description = "publishes the trades of every company";
+    description = "publishes the trades of all companies";
     port = ports.publisher // {
       variable = "PUBLISHER_HTTP_PORT";
     };
-    needs = [ (ready "rabbitmq") ];
-    environment = [
-      { RABBITMQ_URL_FILE = secret "rabbitmq-publisher.url"; }
-      { STOCKS = concatStringsSep "," companies; }
-    ];
+    needs.rabbitmq = "ready";
+    environment = {
+      RABBITMQ_URL_FILE = secret "rabbitmq-publisher.url";
+      STOCKS = concatStringsSep "," companies;
+    };
   };
 
-  # The first consumer of a company bears its name alone, its standbys a number after it.
+  # A company's first consumer is named after it; its standbys have a number after the name.
+  consumer =
+    company: number: index:
+    let
+      suffix = separator: if number == 1 then "" else "${separator}${toString number}";
+    in
+    {
+      name = "consumer-${lowercase company}${suffix "-"}";
+      kind = "consumer";
+      inherit company number;
+      description =
+        if number == 1 then
+          "averages the trades of ${company}"
+        else
+          "hot standby for the trades of ${company}";
+      port = numberedPort "consumer" index "CONSUMER_${company}${suffix "_"}_HTTP_PORT";
+      needs = database // {
+        rabbitmq = "ready";
+      };
+      environment = {
+        RABBITMQ_URL_FILE = secret "rabbitmq-consumer.url";
+        RABBITMQ_QUEUE = company;
+        MONGODB_URL_FILE = secret "mongodb-consumer.url";
+      };
+    };
+
   consumerParts =
     place:
     let
-      copies = concatMap (
-        company:
-        numbered consumers.${place} (number: {
-          inherit company number;
-        })
-      ) companies;
+      copies = concatMap (company: numbered consumers.${place} (consumer company)) companies;
     in
-    indexed copies (
-      index:
-      { company, number }:
-      let
-        suffix = separator: if number == 1 then "" else "${separator}${toString number}";
-      in
-      {
-        name = "consumer-${lowercase company}${suffix "-"}";
-        kind = "consumer";
-        inherit company number;
-        description =
-          if number == 1 then
-            "averages the trades of ${company}"
-          else
-            "stands by to average the trades of ${company}";
-        port = {
-          variable = "CONSUMER_${company}${suffix "_"}_HTTP_PORT";
-          local = ports.consumer.local + index;
-          inherit (ports.consumer) container;
-        };
-        needs = [ (ready "rabbitmq") ] ++ database;
-        environment = [
-          { RABBITMQ_URL_FILE = secret "rabbitmq-consumer.url"; }
-          { RABBITMQ_QUEUE = company; }
-          { MONGODB_URL_FILE = secret "mongodb-consumer.url"; }
-        ];
-      }
-    );
+    numbered (length copies) (index: elemAt copies (index - 1) index);
 
-  liveviewParts = indexed liveviewNames (
-    index: name: {
-      inherit name;
-      kind = "liveview";
-      description = "shows the newest averages, live";
-      port = {
-        variable = "LIVEVIEW${toString (index + 1)}_PORT";
-        local = ports.liveview.local + index;
-        inherit (ports.liveview) container;
-      };
-      needs = database;
-      environment = [
-        { MONGODB_URL_FILE = secret "mongodb-liveview.url"; }
-        { LIVEVIEW_NAME = "liveview-${toString (index + 1)}"; }
-      ];
-    }
-  );
+  liveviewParts = numbered liveviews (n: {
+    name = elemAt liveviewNames (n - 1);
+    kind = "liveview";
+    description = "shows the newest averages, live";
+    port = numberedPort "liveview" n "LIVEVIEW${toString n}_PORT";
+    needs = database;
+    environment = {
+      MONGODB_URL_FILE = secret "mongodb-liveview.url";
+      LIVEVIEW_NAME = "liveview-${toString n}";
+    };
+  });
 
   loadBalancer = {
     name = "nginx";
     kind = "nginx";
-    description = "the load balancer, the only door";
+    description = "the load balancer, the only part that others reach";
     port = ports.nginx // {
       variable = "NGINX_PORT";
     };
-    needs = map started liveviewNames;
+    needs = each liveviewNames "started";
   };
 in
 {
@@ -214,16 +208,18 @@ in
     numbered
     ;
 
-  # Every part in the order of the data's way, for "local" or "containers".
+  # All parts, in the order in which data passes them, for "local" or "containers".
   parts =
     place:
-    [ broker ]
-    ++ memberParts
-    ++ [
-      replicaSet
-      publisher
-    ]
-    ++ consumerParts place
-    ++ liveviewParts
-    ++ [ loadBalancer ];
+    concatLists [
+      [ broker ]
+      memberParts
+      [
+        replicaSet
+        publisher
+      ]
+      (consumerParts place)
+      liveviewParts
+      [ loadBalancer ]
+    ];
 }

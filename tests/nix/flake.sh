@@ -29,7 +29,7 @@ test_format() {
 
   "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
   ok "the workflows pass actionlint"
-  shellcheck --external-sources --source-path "$here" "$here"/run "$here"/*.sh "$root"/nix/generate "$root"/nix/publish.sh
+  shellcheck --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh "$root"/nix/generate "$root"/nix/images/publish.sh
   ok "the scripts pass shellcheck"
 }
 

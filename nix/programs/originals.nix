@@ -1,8 +1,8 @@
-# The publisher and the live view that the assignment hands out, built from their pinned sources as
-# they are. What they lack, a lock file for npm, lies in vendor-apps/original/, as data only.
+# The original publisher and live view, built unchanged from their pinned sources. The lock file for npm
+# that they lack is in vendor-apps/original/.
 { pkgs, inputs }:
 let
-  liveviewLock = ../vendor-apps/original/stock-liveview/package-lock.json;
+  liveviewLock = ../../vendor-apps/original/stock-liveview/package-lock.json;
   liveviewManifest = pkgs.runCommand "stock-liveview-original-manifest" { } ''
     mkdir $out
     cp ${inputs.stock-liveview-original}/package.json $out/

@@ -1,7 +1,7 @@
 # stock-consumer, the Rust consumer: one static program without any reference into the store.
 #
-# Static against glibc, not musl: its allocator is the faster one under our load, and the compiler
-# that nixpkgs has built already can do it.
+# Static against glibc, not musl: glibc's allocator is faster under our load, and nixpkgs' compiler
+# supports it.
 {
   pkgs,
   craneLib,

@@ -9,7 +9,7 @@ let
     inherit pkgs;
     name = "stock-liveview";
     src = sources.liveviewLock;
-    lock = ../vendor-apps/stock-liveview/package-lock.json;
+    lock = ../../vendor-apps/stock-liveview/package-lock.json;
     hash = "sha256-x4syRGl7e8rpI95lIFdV8WmiBV2Afd+4Im1F9Gpbjqs=";
   };
 

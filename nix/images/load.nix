@@ -1,4 +1,4 @@
-# `nix run .#load`: our images into the local Docker, or the one that DOCKER_HOST names.
+# `nix run .#load`: copies all images to the local Docker, or to the one that DOCKER_HOST names.
 { pkgs, images }:
 let
   copy = name: ''

@@ -1,14 +1,18 @@
-# `nix flake check`: everything that can be checked without a running server.
+# `nix flake check`: everything that needs no running server.
 {
   pkgs,
-  sources,
-  consumer,
-  publisher,
-  liveview,
+  programs,
   generated,
 }:
 let
-  # A check is a command that succeeds; what it makes is of no interest.
+  inherit (programs)
+    sources
+    consumer
+    publisher
+    liveview
+    ;
+
+  # A check is a command that succeeds. Its output is empty.
   check =
     name: tools: command:
     pkgs.runCommand "check-${name}" { nativeBuildInputs = tools; } ''
@@ -29,7 +33,7 @@ in
   liveview = liveview.package;
   liveview-tests = liveview.tests;
 
-  # A changed topology was rendered, and what it renders was not changed by hand.
+  # The committed files are what the topology renders.
   generated = check "generated" [ ] ''
     cd ${generated}
     find . -type l -o -type f | while read -r file; do
@@ -40,7 +44,7 @@ in
   nginx = check "nginx" [ pkgs.nginx ] ''
     mkdir -p etc run/tmp
     cp ${sources.nginx}/core.conf ${sources.nginx}/site.conf etc/
-    # Outside of a container nobody knows the live views' names: an address in their place.
+    # Outside a container the live views' names do not resolve: use an address.
     sed 's/server [a-z0-9]*:/server 127.0.0.1:/; s/ resolve / /' \
       ${sources.nginx}/container.conf > etc/nginx.conf
     nginx -t -e stderr -p "$PWD/run" -c "$PWD/etc/nginx.conf"

@@ -1,4 +1,4 @@
-# containers/rabbitmq/cluster.conf: what makes several brokers one.
+# containers/rabbitmq/cluster.conf: joins the brokers of stack.yml to a cluster.
 topology:
 let
   inherit (builtins) concatStringsSep toString;
@@ -8,11 +8,11 @@ let
 in
 ''
   # ${import ./notice.nix}
-  # What makes several brokers one: for stack.yml.
+  # Joins the brokers of stack.yml to a cluster.
   cluster_formation.peer_discovery_backend = classic_config
   ${concatStringsSep "\n" nodes}
   cluster_formation.target_cluster_size_hint = ${toString topology.brokers}
-  # A queue that was declared before all were there gets its copies when they are.
+  # A queue that was declared before all brokers had joined gets its replicas later.
   quorum_queue.continuous_membership_reconciliation.enabled = true
   quorum_queue.continuous_membership_reconciliation.target_group_size = ${toString topology.brokers}
   quorum_queue.continuous_membership_reconciliation.interval = 10000

@@ -1,10 +1,9 @@
 # The production dependencies that a package-lock.json names, as npm installs them.
 #
 # nixpkgs' own helpers read the download addresses of a lock file, and ours has none. So npm itself
-# fetches, into a derivation whose content is fixed by `hash`, as Go's modules are. npm's own
-# bookkeeping is dropped, as are the folders that some versions leave empty: the rest depends on the
-# lock file alone, not on npm's version. The lock file's own hash is part of the name, so that a
-# changed lock file is always fetched anew and a `hash` that was forgotten is noticed everywhere.
+# fetches, into a derivation whose content is fixed by `hash`, as Go's modules are. npm's bookkeeping and
+# the empty folders of some npm versions are removed, so that the rest depends on the lock file alone.
+# The lock file's hash is part of the name: a changed lock file is fetched anew, and an old `hash` fails.
 {
   pkgs,
   name,

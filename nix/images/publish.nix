@@ -1,4 +1,4 @@
-# `nix run .#publish`: our images to a registry. The script says how.
+# `nix run .#publish`: pushes our images to a registry, by publish.sh.
 {
   pkgs,
   images,

@@ -1,6 +1,6 @@
-# shellcheck shell=bash disable=SC2153 # what is in capitals comes from nix/publish.nix
-# Publishes the images. nix/publish.nix puts it on its feet and sets
-#   ARCHITECTURE  of the images that this machine built, in a registry's words: amd64 or arm64
+# shellcheck shell=bash disable=SC2153 # publish.nix sets the variables in capitals
+# Publishes the images. publish.nix wraps this script and sets
+#   ARCHITECTURE  of the images that this machine built: amd64 or arm64
 #   IMAGES        their names
 #   COPY          a folder with a program for each image that copies it
 #   SBOMS         a folder with a bill of materials for each image
@@ -13,7 +13,7 @@ usage: publish image REPOSITORY VERSION
          Join both architectures' images under VERSION, COMMIT and latest, with a bill of materials.
 
 REPOSITORY is a registry's address and a namespace, such as docker.io/NAMESPACE.
-Log in first (docker login). REGISTRY_PLAIN_HTTP=1 speaks HTTP, for a trial on one's own machine.
+Log in first (docker login). REGISTRY_PLAIN_HTTP=1 uses HTTP, for a test on this machine.
 USAGE
   exit 64
 }

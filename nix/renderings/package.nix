@@ -1,7 +1,7 @@
-# The rendered files as a package, for who wants them without a clone.
+# `nix build .#generated`: the rendered files, without a clone.
 pkgs:
 let
-  rendered = import ./rendered.nix;
+  rendered = import ./.;
 in
 pkgs.linkFarm "stockmarket-generated" (
   pkgs.lib.mapAttrsToList (path: text: {

@@ -1,8 +1,8 @@
 # The images: the program and what it needs at run time; no shell, no package manager, no root.
 #
-# Everything lies where a reader looks for it (/bin, /lib, /app, /etc), in layers from what changes
-# least to our own code, which comes last and alone. The health check of each is the subcommand
-# `healthcheck` of its program: an OCI image cannot carry one, whoever runs the image names it.
+# Files are in the usual places (/bin, /lib, /app, /etc). Layers are ordered by how often they change;
+# our code is the last one. The health check is the subcommand `healthcheck` of each program: an OCI
+# image cannot declare one, so compose.yml does.
 {
   pkgs,
   nix2container,
@@ -23,7 +23,7 @@ let
     echo 'stockmarket:x:10001:' > $out/etc/group
   '';
 
-  # For brokers and databases that are reached by TLS, at the path where Go and rustls look first.
+  # Authorities for TLS, at the path where Go and rustls look first.
   certificates = pkgs.runCommand "image-certificates" { } ''
     mkdir -p $out/etc/ssl/certs
     cp ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt $out/etc/ssl/certs/ca-certificates.crt

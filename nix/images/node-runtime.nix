@@ -1,7 +1,7 @@
 # Node.js for an image: the program and the libraries it loads, at the places /bin and /lib.
 #
-# The package's whole closure would bring locales, character set converters, headers' addresses and
-# more; this is what the loader asks for, moved to where an image keeps it, and nothing beside it.
+# The package's closure would also bring locales, character set converters and more. This takes only the
+# libraries that the loader needs.
 pkgs:
 pkgs.runCommand "node-runtime"
   {

@@ -5,14 +5,14 @@
   sources,
 }:
 let
-  sums = builtins.hashFile "sha256" ../vendor-apps/stock-publisher/go.sum;
+  sums = builtins.hashFile "sha256" ../../vendor-apps/stock-publisher/go.sum;
 
   package = pkgs.buildGo126Module {
     pname = "stock-publisher";
     inherit (about) version;
     src = sources.publisher;
     vendorHash = "sha256-QjNKyPbl7WfGD9FO/4oeBFvj8UqMP2Zw/77AWr75XQ4=";
-    # A changed go.sum is fetched anew, so that a hash that was forgotten is noticed.
+    # A changed go.sum changes the name. So the modules are fetched anew, and an old hash fails.
     overrideModAttrs = _: { name = "stock-publisher-go-modules-${builtins.substring 0 8 sums}"; };
 
     env.CGO_ENABLED = "0";
@@ -25,7 +25,7 @@ let
     doCheck = false; # the tests are a check of their own
 
     nativeBuildInputs = [ pkgs.nukeReferences ];
-    # nixpkgs teaches Go where its time zones and media types lie; nothing here asks for them.
+    # nixpkgs patches paths of time zones and media types into Go's library. Nothing here uses them.
     postFixup = "nuke-refs $out/bin/*";
     allowedReferences = [ ];
 

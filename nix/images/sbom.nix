@@ -1,0 +1,65 @@
+# A bill of materials for each of our images (CycloneDX, JSON). The publisher's lists what its program
+# says is linked into it. The others list their lock files; Cargo.lock also names the crates of the tests.
+{
+  pkgs,
+  about,
+  publisher,
+}:
+let
+  inherit (pkgs) lib;
+
+  component = kind: name: version: {
+    type = "library";
+    inherit name version;
+    purl = "pkg:${kind}/${builtins.replaceStrings [ "@" ] [ "%40" ] name}@${version}";
+  };
+
+  crates = map (crate: component "cargo" crate.name crate.version) (
+    lib.filter (crate: crate ? source) (lib.importTOML ../../Cargo.lock).package
+  );
+
+  packages = lib.mapAttrsToList (path: package: component "npm" (nameOf path) package.version) (
+    lib.filterAttrs (
+      path: package: path != "" && !(package.dev or false)
+    ) (lib.importJSON ../../vendor-apps/stock-liveview/package-lock.json).packages
+  );
+  nameOf = path: lib.last (lib.splitString "node_modules/" path);
+
+  node = component "generic" "node" pkgs.nodejs-slim_24.version;
+
+  # Without its components.
+  document = name: {
+    bomFormat = "CycloneDX";
+    specVersion = "1.6";
+    version = 1;
+    metadata.component = {
+      type = "container";
+      inherit name;
+      inherit (about) version;
+    };
+  };
+
+  bill =
+    name: components:
+    pkgs.writeText "${name}.cdx.json" (builtins.toJSON (document name // { inherit components; }));
+in
+{
+  stock-consumer = bill "stock-consumer" crates;
+  stock-liveview = bill "stock-liveview" ([ node ] ++ packages);
+
+  # `go version -m` prints a line for each linked module: dep, path, version, hash.
+  stock-publisher =
+    pkgs.runCommand "stock-publisher.cdx.json"
+      {
+        nativeBuildInputs = [
+          pkgs.go_1_26
+          pkgs.jq
+        ];
+        document = builtins.toJSON (document "stock-publisher");
+      }
+      ''
+        go version -m ${lib.getExe publisher} | jq --raw-input --slurp --argjson document "$document" '
+          $document + {components: [split("\n")[] | split("\t") | select(.[1] == "dep")
+            | {type: "library", name: .[2], version: .[3], purl: "pkg:golang/\(.[2])@\(.[3])"}]}' > $out
+      '';
+}

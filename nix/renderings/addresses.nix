@@ -1,0 +1,18 @@
+# containers/addresses: where the servers listen in containers, for scripts.
+topology:
+let
+  addresses =
+    kind:
+    builtins.concatStringsSep "," (
+      map (part: "${part.name}:${toString part.port.container}") (
+        builtins.filter (part: part.kind == kind) (topology.parts "containers")
+      )
+    );
+in
+''
+  # ${import ./notice.nix}
+  # shellcheck shell=bash disable=SC2034
+  # Where the servers listen, in containers.
+  rabbitmq_address=${addresses "rabbitmq"}
+  mongodb_members=${addresses "mongo"}
+''

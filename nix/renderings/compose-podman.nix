@@ -1,0 +1,61 @@
+# compose.podman.yml: the differences for Podman.
+topology:
+let
+  inherit (builtins)
+    attrNames
+    filter
+    listToAttrs
+    map
+    ;
+  inherit (import ./containers/services.nix topology) kinds;
+  operator = import ./containers/operator.nix topology;
+  networks = import ./containers/networks.nix;
+
+  reset.raw = "!reset null";
+
+  # Every service with a health check: Podman knows one interval only.
+  isChecked = part: kinds.${part.kind} part ? healthcheck;
+  names =
+    map (part: part.name) (filter isChecked (topology.parts "containers")) ++ attrNames operator;
+  checked = {
+    healthcheck = {
+      interval = "5s";
+      start_interval = reset;
+    };
+  };
+
+  # Podman's name server has the network's own address, where Docker's is always 127.0.0.11. Its tmpfs
+  # mounts have no owner.
+  nginx = checked // {
+    entrypoint = [
+      "bash"
+      "-c"
+      "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /etc/nginx/|\" /etc/nginx/nginx.conf >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf"
+    ];
+    tmpfs.raw = ''!override ["/run/nginx:size=1m,mode=1777", "/run/nginx/tmp:size=64m,mode=1777"]'';
+  };
+
+  each =
+    names: value:
+    listToAttrs (
+      map (name: {
+        inherit name value;
+      }) names
+    );
+in
+import ./yaml.nix
+  ''
+    ${import ./notice.nix}
+    The differences for Podman: `podman compose -f compose.yml -f compose.podman.yml up`
+
+    Podman knows one interval for health checks. Its name server has another address in each network,
+    its tmpfs mounts have no owner, and its networks do not know Docker's option.''
+  {
+    services = each names checked // {
+      inherit nginx;
+      management = nginx;
+    };
+    networks = each (filter (name: networks.${name} ? driver_opts) (attrNames networks)) {
+      driver_opts = reset;
+    };
+  }
