@@ -50,7 +50,9 @@ in
   ];
 
   # The committed files that are rendered from the topology.
-  generated = from ../../. (map (path: ../../. + "/${path}") (builtins.attrNames (import ../renderings)));
+  generated = from ../../. (
+    map (path: ../../. + "/${path}") (builtins.attrNames (import ../renderings))
+  );
 
   nginx = from ../../nginx [ ../../nginx ];
 

@@ -78,7 +78,14 @@ let
       "/stockmarket/secrets"
     ];
     command = map (
-      kind: concatStringsSep " " ([ kind (toString secrets.${kind}.uid) ] ++ secrets.${kind}.files)
+      kind:
+      concatStringsSep " " (
+        [
+          kind
+          (toString secrets.${kind}.uid)
+        ]
+        ++ secrets.${kind}.files
+      )
     ) (attrNames secrets);
     volumes = [
       "./secrets:/own:ro"
@@ -105,7 +112,10 @@ let
   };
   each = f: concatMap f (attrValues all);
   volumeNames = each (
-    service: concatMap (match "([^./][^:]*):.*") (filter (volume: match "[^./].*" volume != null) (service.volumes or [ ]))
+    service:
+    concatMap (match "([^./][^:]*):.*") (
+      filter (volume: match "[^./].*" volume != null) (service.volumes or [ ])
+    )
   );
   fileNames = each (service: map (config: config.source) (service.configs or [ ]));
 in

@@ -107,10 +107,9 @@ let
     part:
     let
       it = kinds.${part.kind} part;
-      variables =
-        mapAttrs
-          (_: value: if isAttrs value then "\${STOCKMARKET_HOME}/secrets/${value.secret}" else value)
-          (part.environment or { } // it.environment or { });
+      variables = mapAttrs (
+        _: value: if isAttrs value then "\${STOCKMARKET_HOME}/secrets/${value.secret}" else value
+      ) (part.environment or { } // it.environment or { });
       needs = part.needs or { } // (if part.kind == "rabbitmq" then { epmd = "started"; } else { });
     in
     process part.name (

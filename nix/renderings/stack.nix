@@ -102,7 +102,13 @@ let
       optional = name: value: if value == { } || value == [ ] then { } else { ${name} = value; };
       networkNames = if isList it.networks then it.networks else attrNames it.networks;
     in
-    removeAttrs it (unknown ++ [ "environment" "volumes" ])
+    removeAttrs it (
+      unknown
+      ++ [
+        "environment"
+        "volumes"
+      ]
+    )
     // removeAttrs changes [
       "environment"
       "networkOptions"
@@ -219,45 +225,43 @@ let
     )
   ) (filter (part: part.number == 1) (ofKind "consumer"));
 
-  services =
-    listToAttrs (brokers ++ members ++ consumers)
-    // {
-      mongo-init = swarm (the "mongo-init") {
-        deploy.restart_policy = {
-          condition = "on-failure";
-          delay = "5s";
-        };
-      };
-
-      publisher = swarm (the "publisher") { };
-
-      liveview = swarm (the "liveview") {
-        "#" = "show the newest averages, live";
-        environment.LIVEVIEW_NAME = "liveview-{{.Task.Slot}}";
-        deploy = rolling topology.liveviews // {
-          endpoint_mode = "dnsrr";
-        };
-      };
-
-      # One on each machine, so that it sees the clients' addresses.
-      nginx = swarm (the "nginx") {
-        ports = [
-          {
-            target = topology.ports.nginx.container;
-            published = "\${NGINX_PORT:-${toString topology.ports.nginx.local}}";
-            mode = "host";
-          }
-        ];
-        test = [
-          "CMD"
-          "bash"
-          "/health/nginx"
-          (toString topology.ports.nginx.container)
-          "/nginx-health"
-        ];
-        deploy.mode = "global";
+  services = listToAttrs (brokers ++ members ++ consumers) // {
+    mongo-init = swarm (the "mongo-init") {
+      deploy.restart_policy = {
+        condition = "on-failure";
+        delay = "5s";
       };
     };
+
+    publisher = swarm (the "publisher") { };
+
+    liveview = swarm (the "liveview") {
+      "#" = "show the newest averages, live";
+      environment.LIVEVIEW_NAME = "liveview-{{.Task.Slot}}";
+      deploy = rolling topology.liveviews // {
+        endpoint_mode = "dnsrr";
+      };
+    };
+
+    # One on each machine, so that it sees the clients' addresses.
+    nginx = swarm (the "nginx") {
+      ports = [
+        {
+          target = topology.ports.nginx.container;
+          published = "\${NGINX_PORT:-${toString topology.ports.nginx.local}}";
+          mode = "host";
+        }
+      ];
+      test = [
+        "CMD"
+        "bash"
+        "/health/nginx"
+        (toString topology.ports.nginx.container)
+        "/nginx-health"
+      ];
+      deploy.mode = "global";
+    };
+  };
 
   # ---- What the services use -----------------------------------------------------------------------
 
@@ -278,23 +282,25 @@ import ./yaml.nix
     version = "3.9";
     inherit services;
     networks =
-      mapAttrs
-        (
-          _: network:
-          removeAttrs network [ "driver_opts" ]
-          // {
-            driver = "overlay";
-            driver_opts.encrypted = "true";
-          }
-        )
-        (removeAttrs networks (filter (name: !(elem name networkNames)) (attrNames networks)))
+      mapAttrs (
+        _: network:
+        removeAttrs network [ "driver_opts" ]
+        // {
+          driver = "overlay";
+          driver_opts.encrypted = "true";
+        }
+      ) (removeAttrs networks (filter (name: !(elem name networkNames)) (attrNames networks)))
       // {
         "#" = "Who may talk to whom. What they say between machines is encrypted.";
       };
     volumes = set volumeNames (_: { });
-    secrets = set secretNames (name: { file = "secrets/${name}"; }) // {
-      "#" = "Made by scripts/stack-secrets.";
-    };
+    secrets =
+      set secretNames (name: {
+        file = "secrets/${name}";
+      })
+      // {
+        "#" = "Made by scripts/stack-secrets.";
+      };
     configs =
       set fileNames (name: {
         name = "stockmarket-${name}-${substring 0 8 (hashString "sha256" (content files.${name}.file))}";

@@ -115,8 +115,7 @@ let
   item =
     depth: it:
     if isAttrs it then
-      "${spaces depth}- "
-      + builtins.substring (2 * (depth + 1)) (-1) (entries (depth + 1) it)
+      "${spaces depth}- " + builtins.substring (2 * (depth + 1)) (-1) (entries (depth + 1) it)
     else
       "${spaces depth}-${value (depth + 1) it}";
 

@@ -76,7 +76,9 @@ let
           mkdir -p $CARGO_HOME
           cp ${vendored arguments.src}/config.toml $CARGO_HOME/config.toml
           export CARGO_NET_OFFLINE=true CARGO_BUILD_INCREMENTAL=false
-          ${lib.concatStringsSep "" (lib.mapAttrsToList (name: value: "export ${name}=${value}\n") host.cargoProfile)}
+          ${lib.concatStringsSep "" (
+            lib.mapAttrsToList (name: value: "export ${name}=${value}\n") host.cargoProfile
+          )}
           ${lib.optionalString (arguments.cargoArtifacts or null != null) ''
             tar -xf ${arguments.cargoArtifacts}/target.tar
           ''}
