@@ -2,17 +2,8 @@
 # and the load balancer's configuration are rendered from it: `make generate`.
 #
 # It uses only Nix's own functions: `nix eval --file nix/topology.nix companies` works anywhere.
+with builtins;
 let
-  inherit (builtins)
-    concatLists
-    concatMap
-    concatStringsSep
-    elemAt
-    genList
-    length
-    listToAttrs
-    ;
-
   # ---- What one may want to change --------------------------------------------------------------
 
   # Each has its own queue and its own consumers.
@@ -82,8 +73,8 @@ let
     inherit (ports.${kind}) container;
   };
 
-  characters = text: genList (index: builtins.substring index 1 text) (builtins.stringLength text);
-  lowercase = builtins.replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
+  characters = text: genList (index: substring index 1 text) (stringLength text);
+  lowercase = replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
     characters "abcdefghijklmnopqrstuvwxyz"
   );
 

@@ -1,9 +1,9 @@
 # compose.original.yml: the original publisher and live views in place of ours.
 topology:
+with builtins;
 let
   images = import ./containers/images.nix;
   inherit (import ./containers/services.nix topology) hardened;
-  inherit (builtins) listToAttrs toString;
 
   # As /proc/net/tcp shows an established connection to the broker's port, 5672.
   established = ":1628 01 ";
@@ -48,10 +48,7 @@ import ./yaml.nix
         user = "10001:10001";
         restart = "no";
         init = true;
-        entrypoint = [
-          "/sbin/docker-init"
-          "--version"
-        ];
+        entrypoint = "/sbin/docker-init --version";
         network_mode = "none";
         volumes = [ "original-publisher:/bin" ];
         mem_limit = "16m";

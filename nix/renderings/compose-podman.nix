@@ -1,12 +1,7 @@
 # compose.podman.yml: the differences for Podman.
 topology:
+with builtins;
 let
-  inherit (builtins)
-    attrNames
-    filter
-    listToAttrs
-    map
-    ;
   inherit (import ./containers/services.nix topology) kinds;
   operator = import ./containers/operator.nix topology;
   networks = import ./containers/networks.nix;

@@ -1,5 +1,6 @@
 # compose.yml: the system as containers of one machine (`docker compose up`).
 topology:
+with builtins;
 let
   yaml = import ./yaml.nix;
   notice = import ./notice.nix;
@@ -9,20 +10,6 @@ let
   secrets = import ./containers/secrets.nix;
   inherit (import ./containers/services.nix topology) hardened kinds mount;
   operator = import ./containers/operator.nix topology;
-  inherit (builtins)
-    attrNames
-    attrValues
-    concatMap
-    concatStringsSep
-    elem
-    filter
-    head
-    isAttrs
-    listToAttrs
-    mapAttrs
-    match
-    toString
-    ;
 
   # A part that needs another one waits for it by itself, however long that takes. Compose would give up
   # and leave half of the system stopped. So only what must have ended is awaited.
@@ -73,10 +60,7 @@ let
     ];
     network_mode = "none";
     restart = "no";
-    entrypoint = [
-      "bash"
-      "/stockmarket/secrets"
-    ];
+    entrypoint = "bash /stockmarket/secrets";
     command = map (
       kind:
       concatStringsSep " " (

@@ -1,12 +1,7 @@
 # scripts/ports: which port each local part has.
 topology:
+with builtins;
 let
-  inherit (builtins)
-    concatStringsSep
-    filter
-    genList
-    stringLength
-    ;
   partsOf = kind: filter (part: part.kind == kind) (topology.parts "local");
   portsOf = kind: map (part: part.port) (partsOf kind);
 
@@ -29,7 +24,7 @@ let
     ++ portsOf "consumer";
 
   pad = width: text: concatStringsSep "" (genList (_: " ") (width - stringLength text));
-  widest = builtins.foldl' (
+  widest = foldl' (
     width: port: if stringLength port.variable > width then stringLength port.variable else width
   ) 0 ports;
   row =

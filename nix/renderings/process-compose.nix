@@ -1,15 +1,7 @@
 # process-compose.yaml: the system as processes of this machine (`make up`).
 topology:
+with builtins;
 let
-  inherit (builtins)
-    concatStringsSep
-    filter
-    isAttrs
-    listToAttrs
-    mapAttrs
-    attrValues
-    ;
-
   parts = topology.parts "local";
   address = part: "127.0.0.1:\${${part.port.variable}}";
 

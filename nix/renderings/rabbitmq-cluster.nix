@@ -1,7 +1,7 @@
 # containers/rabbitmq/cluster.conf: joins the brokers of stack.yml to a cluster.
 topology:
+with builtins;
 let
-  inherit (builtins) concatStringsSep toString;
   nodes = topology.numbered topology.brokers (
     n: "cluster_formation.classic_config.nodes.${toString n} = rabbit@rabbitmq${toString n}"
   );

@@ -2,33 +2,12 @@
 # compose.yml, changed where several machines or Swarm need it. `generated` are the other rendered files:
 # Swarm's configs are named after their content.
 topology: generated:
+with builtins;
 let
   files = import ./containers/files.nix;
   networks = import ./containers/networks.nix;
   secretsOf = import ./containers/secrets.nix;
   inherit (import ./containers/services.nix topology) kinds mount;
-  inherit (builtins)
-    attrNames
-    attrValues
-    concatMap
-    elem
-    elemAt
-    filter
-    fromJSON
-    hashString
-    head
-    isAttrs
-    isList
-    listToAttrs
-    map
-    mapAttrs
-    match
-    readFile
-    removeAttrs
-    substring
-    tail
-    toString
-    ;
 
   parts = topology.parts "containers";
   ofKind = kind: filter (part: part.kind == kind) parts;
@@ -268,7 +247,7 @@ let
   each = f: concatMap f (attrValues services);
   networkNames = each (service: attrNames service.networks);
   volumeNames = concatMap (match "([^:]*):.*") (
-    filter builtins.isString (each (service: service.volumes or [ ]))
+    filter isString (each (service: service.volumes or [ ]))
   );
   secretNames = map (secret: secret.source) (each (service: service.secrets or [ ]));
   fileNames = map (config: config.source) (each (service: service.configs or [ ]));

@@ -1,54 +1,15 @@
 # Writes an attribute set as YAML. Mappings are in a conventional order, then by name. The text under
 # "#" in a mapping becomes the comment above it. { raw = "!reset null"; } is written as it is.
+with builtins;
 let
-  inherit (builtins)
-    any
-    attrNames
-    concatStringsSep
-    elem
-    filter
-    foldl'
-    genList
-    isAttrs
-    isBool
-    isList
-    isString
-    length
-    map
-    match
-    replaceStrings
-    sort
-    split
-    stringLength
-    ;
-
-  # What a reader looks for first.
-  first = [
-    "version"
-    "name"
-    "description"
-    "profiles"
-    "image"
-    "user"
-    "entrypoint"
-    "command"
-    "environment"
-    "services"
-    "networks"
-    "volumes"
-    "secrets"
-    "configs"
-    "source"
-    "target"
-    "test"
-  ];
-  rank =
-    name:
-    foldl' (found: index: if builtins.elemAt first index == name then index else found) (length first) (
-      genList (index: index) (length first)
-    );
-  isBefore = a: b: if rank a == rank b then a < b else rank a < rank b;
-  names = set: sort isBefore (filter (name: name != "#") (attrNames set));
+  # The keys that a reader looks for first, in this order. All others follow by name.
+  first = filter isString (
+    split " " "version name description profiles image user entrypoint command environment services networks volumes secrets configs source target test"
+  );
+  names =
+    set:
+    filter (name: set ? ${name}) first
+    ++ filter (name: name != "#" && !(elem name first)) (attrNames set);
 
   spaces = depth: concatStringsSep "" (genList (_: "  ") depth);
   comment =
@@ -115,7 +76,7 @@ let
   item =
     depth: it:
     if isAttrs it then
-      "${spaces depth}- " + builtins.substring (2 * (depth + 1)) (-1) (entries (depth + 1) it)
+      "${spaces depth}- " + substring (2 * (depth + 1)) (-1) (entries (depth + 1) it)
     else
       "${spaces depth}-${value (depth + 1) it}";
 

@@ -44,10 +44,7 @@ in
     profiles = [ "monitoring" ];
     image = images.ours "stock-liveview";
     user = "10001:10001";
-    entrypoint = [
-      "/bin/node"
-      "/stockmarket/mongo-metrics.mjs"
-    ];
+    entrypoint = "/bin/node /stockmarket/mongo-metrics.mjs";
     environment = {
       MONGODB_URL_FILE = "/run/secrets/mongodb-monitoring.url";
       LIVEVIEW = "/app";

@@ -1,8 +1,8 @@
 # The containers as Compose services: part -> service, for each kind of part. compose.nix adds what the
 # topology says of a part; stack.nix derives a Swarm's services from them.
 topology:
+with builtins;
 let
-  inherit (builtins) concatStringsSep filter toString;
   images = import ./images.nix;
   files = import ./files.nix;
 
@@ -57,7 +57,7 @@ in
       // {
         image = images.rabbitmq;
         user = "999:999";
-        entrypoint = [ "rabbitmq-server" ];
+        entrypoint = "rabbitmq-server";
         environment = {
           # Its data belongs to this node name, which must not change with the container's name.
           RABBITMQ_NODENAME = "rabbit@localhost";
@@ -150,10 +150,7 @@ in
       // {
         image = images.ours "stock-liveview";
         user = nobody;
-        entrypoint = [
-          "/bin/node"
-          "/stockmarket/mongo-init.mjs"
-        ];
+        entrypoint = "/bin/node /stockmarket/mongo-init.mjs";
         environment = {
           MONGODB_MEMBERS = members;
           SECRETS = "/run/secrets";
@@ -237,15 +234,7 @@ in
       // {
         image = images.nginx;
         user = "101:101";
-        entrypoint = [
-          "nginx"
-          "-e"
-          "stderr"
-          "-p"
-          "/run/nginx"
-          "-c"
-          "/etc/nginx/nginx.conf"
-        ];
+        entrypoint = "nginx -e stderr -p /run/nginx -c /etc/nginx/nginx.conf";
         ports = [ "\${NGINX_PORT:-${toString part.port.local}}:${toString part.port.container}" ];
         networks = [
           "edge"
