@@ -55,10 +55,10 @@ in
           pkgs.go_1_26
           pkgs.jq
         ];
-        document = builtins.toJSON (document "stock-publisher");
+        env.DOCUMENT = builtins.toJSON (document "stock-publisher");
       }
       ''
-        go version -m ${lib.getExe publisher} | jq --raw-input --slurp --argjson document "$document" '
+        go version -m ${lib.getExe publisher} | jq --raw-input --slurp --argjson document "$DOCUMENT" '
           $document + {components: [split("\n")[] | split("\t") | select(.[1] == "dep")
             | {type: "library", name: .[2], version: .[3], purl: "pkg:golang/\(.[2])@\(.[3])"}]}' > $out
       '';
