@@ -108,8 +108,8 @@ end_checks() {
   local lane
   for lane in "${lanes[@]}"; do
     kill -- "-$lane" 2>/dev/null || true
+    wait "$lane" 2>/dev/null || true
   done
-  wait
   [[ -z $own_results ]] || rm -rf "$own_results"
 }
 
