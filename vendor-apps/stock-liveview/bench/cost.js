@@ -1,6 +1,6 @@
 /** The server's CPU time for an update, with few and with very many averages stored, beside the original's way. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { SUBPROTOCOL } from "../src/audience.js";
+import { SUBPROTOCOL } from "../page/contract.js";
 import { startSystem } from "../test/system/support.js";
 import { eventually, openDatabase, Viewer, window } from "../test/support.js";
 import { median, ms, report, verdict } from "./statistics.js";

@@ -1,6 +1,6 @@
 /** Very many WebSockets over both live views, through NGINX: each gets each update, and soon. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { SUBPROTOCOL } from "../src/audience.js";
+import { SUBPROTOCOL } from "../page/contract.js";
 import { startSystem } from "../test/system/support.js";
 import { eventually, openDatabase, Viewer, window } from "../test/support.js";
 import { median, ms, percentile, report, verdict } from "./statistics.js";

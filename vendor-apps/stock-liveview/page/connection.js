@@ -1,8 +1,7 @@
 /**
  * The connection to whichever live view the load balancer gives us. It comes back by itself, for ever.
  */
-
-const SUBPROTOCOL = "stockmarket.live.1";
+import { SUBPROTOCOL } from "./contract.js";
 
 /** A live view speaks at least twice a second: after so long in silence it is frozen, or the network is gone. */
 const SILENCE_MS = 3000;

@@ -2,6 +2,7 @@
  * The detail view: one company, its newest window in full, and a chart of a range to choose.
  */
 import { bigChart, companyColour } from "./charts.js";
+import { isRange, RANGES } from "./contract.js";
 import { ago, clock, count, price, when } from "./format.js";
 import { extended } from "./ranges.js";
 import { byId, factSetter, find, priceSetter, setText } from "./overview.js";
@@ -12,14 +13,9 @@ import { isQuiet } from "./store.js";
 
 /** The newest windows, from memory. */
 const LIVE = "live";
-/** Ranges that a live view's history knows, with their length. */
-const RANGES = [
-  { name: LIVE, label: "Live", ms: 0 },
-  { name: "15m", label: "15 min", ms: 15 * 60_000 },
-  { name: "1h", label: "1 h", ms: 3_600_000 },
-  { name: "6h", label: "6 h", ms: 6 * 3_600_000 },
-  { name: "1d", label: "1 day", ms: 24 * 3_600_000 },
-  { name: "7d", label: "7 days", ms: 7 * 24 * 3_600_000 },
+const CHOICES = [
+  { name: LIVE, label: "Live" },
+  ...Object.entries(RANGES).map(([name, { label }]) => ({ name, label })),
 ];
 const RETRY_MS = 3000;
 
@@ -113,7 +109,7 @@ export class Detail {
 
   #createRanges() {
     const fieldset = find(this.#element, ".ranges");
-    for (const { name, label } of RANGES) {
+    for (const { name, label } of CHOICES) {
       const input = document.createElement("input");
       Object.assign(input, { type: "radio", name: "range", value: name, id: `range-${name}`, checked: name === LIVE });
       input.addEventListener("change", () => this.#select(name));
@@ -160,7 +156,7 @@ export class Detail {
   }
 
   #rangeMs() {
-    return RANGES.find(({ name }) => name === this.#range)?.ms ?? 0;
+    return isRange(this.#range) ? RANGES[this.#range].ms : 0;
   }
 
   /** @param {Points} points */

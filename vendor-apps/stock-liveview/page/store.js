@@ -3,8 +3,7 @@
  * connection nor the document.
  */
 
-/** Points kept per company: as many as a live view sends on connect. */
-export const MAX_POINTS = 300;
+import { RECENT_AVERAGES } from "./contract.js";
 
 /** A company counts as quiet after so many times its usual interval without a window, but not before so long. */
 const QUIET_INTERVALS = 5;
@@ -115,9 +114,9 @@ export function isQuiet({ points, newest }, now) {
 /** @param {Points} points @returns {Points} */
 function bounded({ time, avgPrice, buy, sell }) {
   return {
-    time: time.slice(-MAX_POINTS),
-    avgPrice: avgPrice.slice(-MAX_POINTS),
-    buy: buy.slice(-MAX_POINTS),
-    sell: sell.slice(-MAX_POINTS),
+    time: time.slice(-RECENT_AVERAGES),
+    avgPrice: avgPrice.slice(-RECENT_AVERAGES),
+    buy: buy.slice(-RECENT_AVERAGES),
+    sell: sell.slice(-RECENT_AVERAGES),
   };
 }

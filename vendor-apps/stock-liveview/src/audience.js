@@ -6,12 +6,11 @@
  * only `prices`, as from the original live view.
  */
 import { WebSocket } from "ws";
+import { SUBPROTOCOL } from "../page/contract.js";
 import { columns } from "./average.js";
 
 /** @typedef {import("./market.js").Market} Market */
 /** @typedef {import("./average.js").Average} Average */
-
-export const SUBPROTOCOL = "stockmarket.live.1";
 
 /** Updates within so long are merged into one message. */
 const MERGE_MS = 100;

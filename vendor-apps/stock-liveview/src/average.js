@@ -4,6 +4,7 @@
  * only allows is left out when it is wrong.
  */
 import { ObjectId } from "mongodb";
+import { MAX_NAME_LENGTH } from "../page/contract.js";
 
 /**
  * @typedef {object} Side
@@ -32,9 +33,6 @@ import { ObjectId } from "mongodb";
  * its type, then by value.
  * @typedef {readonly [rank: number, value: number | string]} Order
  */
-
-/** Longer names are no symbol of a company, but somebody's mistake. */
-const MAX_NAME_LENGTH = 64;
 
 /** Fields a reader needs; `trades` and `ledger`, which grow with every redelivery, stay in the database. */
 export const PROJECTION = Object.freeze({

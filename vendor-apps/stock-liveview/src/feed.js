@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError } from "mongodb";
 import { idText, PROJECTION } from "./average.js";
 import { reason } from "./log.js";
-import { RECENT_AVERAGES } from "./market.js";
+import { RECENT_AVERAGES } from "../page/contract.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("./market.js").Market} Market */

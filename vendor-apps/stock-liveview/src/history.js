@@ -3,21 +3,13 @@
  * `MAX_POINTS` averages are read, by index; a longer past is sampled, one look-up for each point.
  */
 import { ObjectId } from "mongodb";
+import { isRange, MAX_NAME_LENGTH, RANGES } from "../page/contract.js";
 import { columns, PROJECTION, parseAverage } from "./average.js";
 import { reason } from "./log.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("./average.js").Average} Average */
 /** @typedef {{status: number, body: object, maxAge: number}} Answer */
-
-/** Ranges that can be asked for, and their length. */
-export const RANGES = Object.freeze({
-  "15m": 15 * 60_000,
-  "1h": 60 * 60_000,
-  "6h": 6 * 60 * 60_000,
-  "1d": 24 * 60 * 60_000,
-  "7d": 7 * 24 * 60 * 60_000,
-});
 
 /** A range with no more averages than this is shown whole. */
 const MAX_POINTS = 1000;
@@ -51,8 +43,8 @@ export class History {
    */
   answer(query) {
     const company = query.get("company") ?? "";
-    const range = /** @type {keyof typeof RANGES} */ (query.get("range") ?? "");
-    if (!company || company.length > 64 || !Object.hasOwn(RANGES, range)) {
+    const range = query.get("range") ?? "";
+    if (!company || company.length > MAX_NAME_LENGTH || !isRange(range)) {
       const error = `ask for a company and a range (${Object.keys(RANGES).join(", ")})`;
       return Promise.resolve({ status: 400, body: { error }, maxAge: 0 });
     }
@@ -61,8 +53,8 @@ export class History {
     const cached = this.#cache.get(key);
     if (cached && cached.until > now) return cached.answer;
 
-    const maxAge = Math.ceil(RANGES[range] / SAMPLES / 2000);
-    const answer = this.#read(company, RANGES[range], now).then(
+    const maxAge = Math.ceil(RANGES[range].ms / SAMPLES / 2000);
+    const answer = this.#read(company, RANGES[range].ms, now).then(
       (averages) => ({ status: 200, body: { company, range, ...columns(averages) }, maxAge }),
       (error) => {
         this.#cache.delete(key);

@@ -3,13 +3,11 @@
  * nor browser. Adding an average costs the same however many the database holds.
  */
 import { EventEmitter } from "node:events";
+import { RECENT_AVERAGES } from "../page/contract.js";
 import { compareOrder, parseAverage } from "./average.js";
 
 /** @typedef {import("./average.js").Average} Average */
 /** @typedef {import("./average.js").Stored} Stored */
-
-/** Averages kept per company: five minutes at the default rate. */
-export const RECENT_AVERAGES = 300;
 
 /** Companies kept: what a consumer gone wild writes must not fill the memory. */
 const MAX_COMPANIES = 500;

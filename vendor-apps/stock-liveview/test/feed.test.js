@@ -9,7 +9,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { SUBPROTOCOL } from "../src/audience.js";
+import { SUBPROTOCOL } from "../page/contract.js";
 import { eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
 
 const ROOT = path.join(import.meta.dirname, "..", "..", "..");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Market, RECENT_AVERAGES } from "../src/market.js";
+import { RECENT_AVERAGES } from "../page/contract.js";
+import { Market } from "../src/market.js";
 
 /** @param {number} id @param {string} [company] @param {number} [avgPrice] */
 const document = (id, company = "A", avgPrice = id) => ({ _id: id, company, avgPrice });

@@ -1,9 +1,10 @@
 /** The page's own logic: what it keeps and how it writes it. The page itself is tested in a browser. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { RECENT_AVERAGES } from "../page/contract.js";
 import { ago, change, price, priceParts } from "../page/format.js";
 import { extended } from "../page/ranges.js";
-import { isQuiet, MAX_POINTS, Store } from "../page/store.js";
+import { isQuiet, Store } from "../page/store.js";
 
 /** Points whose price equals their time. @param {number[]} times @returns {import("../page/store.js").Points} */
 const points = (times) => ({ time: times, avgPrice: times, buy: times.map(() => null), sell: times.map(() => null) });
@@ -73,8 +74,8 @@ describe("what the page keeps", () => {
 
   it("is bounded", () => {
     const store = new Store();
-    for (let time = 1; time <= MAX_POINTS + 9; time += 1) store.receiveAverages([average(time)]);
-    assert.equal(times(store)?.length, MAX_POINTS);
+    for (let time = 1; time <= RECENT_AVERAGES + 9; time += 1) store.receiveAverages([average(time)]);
+    assert.equal(times(store)?.length, RECENT_AVERAGES);
     assert.equal(times(store)?.[0], 10);
   });
 });

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ObjectId } from "mongodb";
-import { SUBPROTOCOL } from "../src/audience.js";
+import { SUBPROTOCOL } from "../page/contract.js";
 import { eventually, measureSlowness, openDatabase, startLiveview, Viewer, window } from "./support.js";
 
 /** @typedef {Awaited<ReturnType<typeof openDatabase>>} Database */

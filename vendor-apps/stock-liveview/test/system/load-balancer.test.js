@@ -4,7 +4,7 @@ import { Agent, request } from "node:http";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { SUBPROTOCOL } from "../../src/audience.js";
+import { SUBPROTOCOL } from "../../page/contract.js";
 import { eventually, measureSlowness, openDatabase, Viewer, window } from "../support.js";
 import { startSystem } from "./support.js";
 
