@@ -1,11 +1,13 @@
 /**
- * The page: what a live view tells goes into the store; the overview or the detail view shows it.
+ * The page: messages of the live view go into the store; the overview or the detail view shows it.
  */
 import { Connection } from "./connection.js";
 import { Detail } from "./detail.js";
+import { byId, setText } from "./dom.js";
 import { clock, price } from "./format.js";
-import { byId, Overview, setText } from "./overview.js";
-import { isQuiet, Store } from "./store.js";
+import { Overview } from "./overview.js";
+import { status } from "./status.js";
+import { Store } from "./store.js";
 
 const store = new Store();
 const overview = new Overview();
@@ -46,7 +48,7 @@ function receive(message) {
       store.receiveAverages(message.averages);
       lastNews = now();
       break;
-    // Whatever a newer live view says besides is not for this page.
+    // A newer live view may send types that this page does not know.
   }
   planRedraw();
 }
@@ -56,7 +58,7 @@ function now() {
   return Date.now() + clockOffset;
 }
 
-/** At most once a frame, and not at all while nobody looks. */
+/** Redraws at most once a frame, and never in a hidden tab. */
 function planRedraw() {
   if (isRedrawPlanned) return;
   isRedrawPlanned = true;
@@ -84,7 +86,7 @@ function redraw() {
   tick();
 }
 
-/** What changes with time alone. */
+/** Updates what changes with time alone. */
 function tick() {
   const time = now();
   overview.tick(store.companies(), time);
@@ -97,18 +99,7 @@ function tick() {
 
 function showStatus() {
   const companies = store.companies();
-  const allQuiet = companies.length > 0 && companies.every((company) => isQuiet(company, now()));
-  const since = lastNews
-    ? `, prices of ${clock(Math.max(...companies.map(({ newest }) => newest.time), 0) || lastNews)}`
-    : "";
-  /** @type {[state: string, text: string]} */
-  let status;
-  if (!isOpen) status = hasEverConnected ? ["reconnecting", `Reconnecting${since}`] : ["connecting", "Connecting"];
-  else if (!isCurrent) status = ["stale", companies.length > 0 ? `Database away${since}` : "Database away"];
-  else if (companies.length === 0) status = ["waiting", "Waiting"];
-  else if (allQuiet) status = ["stale", `Stale${since}`];
-  else status = ["live", "Live"];
-  const [state, text] = status;
+  const { state, text } = status({ isOpen, hasEverConnected, isCurrent, lastNews, companies, now: now() });
   byId("status").dataset.state = state;
   document.documentElement.dataset.state = state;
   setText(byId("status-text"), text);
@@ -130,10 +121,10 @@ function route() {
   const isFirst = detail === undefined && chosen === "" && !hasEverConnected;
   chosen = name;
   detail?.destroy();
-  detail = chosen ? new Detail(chosen) : undefined;
+  detail = chosen ? new Detail(chosen, planRedraw) : undefined;
   redraw();
   scrollTo(0, 0);
-  // So that a keyboard or screen reader goes on where the view changed.
+  // Keyboard and screen reader continue where the view changed.
   if (!isFirst) (detail ?? { focus: () => byId("main").focus({ preventScroll: true }) }).focus();
 }
 
@@ -146,12 +137,11 @@ function companyInAddress() {
   }
 }
 
-// The address's fragment names a company here, so this link must not change it.
+// The fragment names a company, so the skip link must not change it.
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("main").focus();
 });
 addEventListener("hashchange", route);
-document.addEventListener("redraw", planRedraw);
 setInterval(tick, 1000);
 route();

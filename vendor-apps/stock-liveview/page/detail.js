@@ -3,9 +3,10 @@
  */
 import { bigChart, companyColour } from "./charts.js";
 import { isRange, RANGES } from "./contract.js";
+import { byId, factSetter, find, setText, span } from "./dom.js";
 import { ago, clock, count, price, when } from "./format.js";
+import { priceSetter } from "./price.js";
 import { extended } from "./ranges.js";
-import { byId, factSetter, find, priceSetter, setText } from "./overview.js";
 import { isQuiet } from "./store.js";
 
 /** @typedef {import("./store.js").Company} Company */
@@ -22,6 +23,7 @@ const RETRY_MS = 3000;
 export class Detail {
   #element = byId("detail");
   #name;
+  #onChange;
   #range = LIVE;
   /** A range's points; undefined while the newest ones of the company are shown. @type {Points | undefined} */
   #history;
@@ -34,9 +36,13 @@ export class Detail {
   #fact;
   #lastTime = 0;
 
-  /** @param {string} name  the company's */
-  constructor(name) {
+  /**
+   * @param {string} name  the company's
+   * @param {() => void} onChange  called when the chosen range or its points change: `show` is due
+   */
+  constructor(name, onChange) {
     this.#name = name;
+    this.#onChange = onChange;
     const { content } = /** @type {HTMLTemplateElement} */ (byId("detail-template"));
     this.#element.replaceChildren(content.cloneNode(true));
     this.#showPrice = priceSetter(this.#element);
@@ -127,7 +133,7 @@ export class Detail {
     this.#chart?.showAll();
     if (range === LIVE) {
       this.#note("");
-      this.#needsRedraw();
+      this.#onChange();
       return;
     }
     this.#note("Loading");
@@ -139,16 +145,13 @@ export class Detail {
         this.#lastTime = history.time.at(-1) ?? 0;
         this.#note(describe(history, this.#rangeMs()));
         this.#draw(history);
-        this.#needsRedraw();
+        this.#onChange();
         return;
       }
       this.#note("The history cannot be read at the moment. Trying again.");
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
-
-  /** What the page calls when there may be something new. @type {() => void} */
-  #needsRedraw = () => document.dispatchEvent(new Event("redraw"));
 
   /** @param {string} text */
   #note(text) {
@@ -182,11 +185,11 @@ export class Detail {
       { name: "Sell", value: sell[index], line: "sell" },
     ].filter(({ value }) => typeof value === "number");
     tip.replaceChildren(
-      labelled("time", at),
+      span("time", at),
       ...lines.map(({ name, value, line }) => {
-        const row = labelled("row", name);
+        const row = span("row", name);
         row.dataset.line = line;
-        row.append(labelled("value", price(value)));
+        row.append(span("value", price(value)));
         return row;
       }),
     );
@@ -254,12 +257,4 @@ function describe(history, span) {
   if (time.length === 0) return "No windows in this range.";
   const covered = (time[time.length - 1] - time[0]) / span;
   return covered < 0.9 ? `${count(time.length)} windows, all there are in this range.` : "";
-}
-
-/** @param {string} className @param {string} text */
-function labelled(className, text) {
-  const element = document.createElement("span");
-  element.className = className;
-  element.textContent = text;
-  return element;
 }

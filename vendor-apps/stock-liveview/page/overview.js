@@ -1,8 +1,10 @@
 /**
  * The overview: a card for every company, and all companies' rhythm below.
  */
-import { average, colour, companyColour, rhythm, sparkline } from "./charts.js";
-import { ago, change, count, price, priceParts } from "./format.js";
+import { average, companyColour, rhythm, sparkline } from "./charts.js";
+import { byId, factSetter, find, fromTemplate, setText } from "./dom.js";
+import { ago, count, price } from "./format.js";
+import { priceSetter } from "./price.js";
 import { isQuiet } from "./store.js";
 
 /** @typedef {import("./store.js").Company} Company */
@@ -142,64 +144,8 @@ function chartLabel(prices) {
   return `The last ${prices.length} windows: from ${price(prices[0])} to ${price(prices.at(-1))}, lowest ${lowest}, highest ${highest}`;
 }
 
-/** Shows a company's newest average, and its change, in the elements of that name. @param {HTMLElement} element */
-export function priceSetter(element) {
-  const box = find(element, ".price");
-  const whole = find(element, ".whole");
-  const fraction = find(element, ".fraction");
-  const changeBox = find(element, ".change");
-  const changeText = find(element, ".change-text");
-  /** @param {Company} company */
-  return ({ newest, points }) => {
-    const [wholeText, fractionText] = priceParts(newest.avgPrice);
-    const isNew = whole.textContent !== "" && whole.textContent + fraction.textContent !== wholeText + fractionText;
-    setText(whole, wholeText);
-    setText(fraction, fractionText);
-    const previous = points.avgPrice.at(-2);
-    const { direction, text } = change(previous ?? newest.avgPrice, newest.avgPrice);
-    changeBox.dataset.direction = direction;
-    // Kept in place while there is nothing to compare with, so that nothing moves when there is.
-    changeBox.classList.toggle("nothing", previous === undefined);
-    setText(changeText, text);
-    if (isNew) flash(box, direction);
-  };
-}
-
-/** Lights a new price up for a moment. @param {HTMLElement} element @param {string} direction */
-function flash(element, direction) {
-  if (direction === "same" || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  const { color } = getComputedStyle(element);
-  element.animate([{ color: colour(`--${direction}`) }, { color, offset: 1 }], { duration: 900, easing: "ease-out" });
-}
-
-/** @param {HTMLElement} element @returns {(name: string, text: string) => void} */
-export function factSetter(element) {
-  return (name, text) => setText(find(element, `[data-fact="${name}"]`), text);
-}
-
 /** @param {number} part @param {number} whole */
 function percent(part, whole) {
   const share = whole > 0 ? part / whole : 0.5;
   return `${(Math.min(Math.max(share, 0), 1) * 100).toFixed(2)}%`;
-}
-
-/** Text as text, whatever it holds, and only when it changed. @param {HTMLElement} element @param {string} text */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** @param {string} id */
-export function byId(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}
-
-/** @param {HTMLElement} element @param {string} selector */
-export function find(element, selector) {
-  return /** @type {HTMLElement} */ (element.querySelector(selector));
-}
-
-/** @param {string} id */
-function fromTemplate(id) {
-  const { content } = /** @type {HTMLTemplateElement} */ (byId(id));
-  return /** @type {HTMLElement} */ (/** @type {HTMLElement} */ (content.firstElementChild).cloneNode(true));
 }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RECENT_AVERAGES } from "../page/contract.js";
-import { ago, change, price, priceParts } from "../page/format.js";
+import { ago, change, clock, price, priceParts } from "../page/format.js";
 import { extended } from "../page/ranges.js";
+import { status } from "../page/status.js";
 import { isQuiet, Store } from "../page/store.js";
 
 /** Points whose price equals their time. @param {number[]} times @returns {import("../page/store.js").Points} */
@@ -95,6 +96,67 @@ describe("a company", () => {
     const everyMinute = company(0, 60_000, 120_000);
     assert.equal(isQuiet(everyMinute, 400_000), false);
     assert.equal(isQuiet(everyMinute, 430_000), true);
+  });
+});
+
+describe("the status", () => {
+  /** @param {number[]} windows */
+  const companies = (...windows) => {
+    const store = new Store();
+    if (windows.length > 0) store.receiveHistory([history(windows)]);
+    return store.companies();
+  };
+  /** Connected, current, with a window one second ago. */
+  const live = {
+    isOpen: true,
+    hasEverConnected: true,
+    isCurrent: true,
+    lastNews: 5000,
+    companies: companies(3000, 4000),
+    now: 5000,
+  };
+  const since = `, prices of ${clock(4000)}`;
+
+  it("is live with an open connection, current data and a recent window", () => {
+    assert.deepEqual(status(live), { state: "live", text: "Live" });
+  });
+
+  it("is connecting before the first connection, and reconnecting after it", () => {
+    const closed = { ...live, isOpen: false };
+    const first = { ...closed, hasEverConnected: false, lastNews: 0, companies: [] };
+    assert.deepEqual(status(first), { state: "connecting", text: "Connecting" });
+    assert.deepEqual(status(closed), { state: "reconnecting", text: `Reconnecting${since}` });
+    assert.deepEqual(status({ ...closed, lastNews: 0, companies: [] }), {
+      state: "reconnecting",
+      text: "Reconnecting",
+    });
+  });
+
+  it("names the database when the live view's data is not current", () => {
+    const away = { ...live, isCurrent: false };
+    assert.deepEqual(status(away), { state: "stale", text: `Database away${since}` });
+    assert.deepEqual(status({ ...away, companies: [] }), { state: "stale", text: "Database away" });
+  });
+
+  it("reports a lost connection before a lost database", () => {
+    assert.equal(status({ ...live, isOpen: false, isCurrent: false }).state, "reconnecting");
+  });
+
+  it("is waiting until the first window", () => {
+    assert.deepEqual(status({ ...live, companies: [] }), { state: "waiting", text: "Waiting" });
+  });
+
+  it("is stale only when every company is quiet", () => {
+    const later = 60_000;
+    assert.deepEqual(status({ ...live, now: later }), { state: "stale", text: `Stale${since}` });
+    const mixed = new Store();
+    mixed.receiveHistory([history([3000, 4000], "A"), history([59_000], "B")]);
+    assert.equal(status({ ...live, companies: mixed.companies(), now: later }).state, "live");
+  });
+
+  it("falls back to the time of the last news when no company is left", () => {
+    const text = `Reconnecting, prices of ${clock(5000)}`;
+    assert.deepEqual(status({ ...live, isOpen: false, companies: [] }), { state: "reconnecting", text });
   });
 });
 
