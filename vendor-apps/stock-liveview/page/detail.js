@@ -1,9 +1,10 @@
 /**
  * The detail view: one company, its newest window in full, and a chart of a range to choose.
  */
-import { bigChart, companyColour } from "./charts.js";
+import { bigChart } from "./big-chart.js";
 import { isRange, RANGES } from "./contract.js";
 import { byId, factSetter, find, setText, span } from "./dom.js";
+import { companyColour } from "./drawing.js";
 import { ago, clock, count, price, when } from "./format.js";
 import { priceSetter } from "./price.js";
 import { extended } from "./ranges.js";

@@ -1,10 +1,12 @@
 /**
  * The overview: a card for every company, and all companies' rhythm below.
  */
-import { average, companyColour, rhythm, sparkline } from "./charts.js";
 import { byId, factSetter, find, fromTemplate, setText } from "./dom.js";
+import { companyColour } from "./drawing.js";
 import { ago, count, price } from "./format.js";
 import { priceSetter } from "./price.js";
+import { average, rhythm } from "./rhythm.js";
+import { sparkline } from "./sparkline.js";
 import { isQuiet } from "./store.js";
 
 /** @typedef {import("./store.js").Company} Company */

@@ -1,7 +1,7 @@
 /**
  * A company's price and its change since the previous window, as the card and the detail view show it.
  */
-import { colour } from "./charts.js";
+import { colour } from "./drawing.js";
 import { find, setText } from "./dom.js";
 import { change, priceParts } from "./format.js";
 

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { RECENT_AVERAGES } from "../page/contract.js";
 import { ago, change, clock, price, priceParts } from "../page/format.js";
 import { extended } from "../page/ranges.js";
+import { average as mean, distances } from "../page/rhythm.js";
 import { status } from "../page/status.js";
 import { isQuiet, Store } from "../page/store.js";
 
@@ -176,6 +177,19 @@ describe("a longer range", () => {
     }
     assert.ok(shown.time.length < 20, `${shown.time.length} points`);
     assert.equal(shown.time.at(-1), 20_000);
+  });
+});
+
+describe("a row of bars", () => {
+  it("scales distances from the mean of all prices to the farthest bar shown", () => {
+    assert.equal(mean([1, 2, 6]), 3);
+    assert.deepEqual(distances([1, 2, 6], 9), [-2 / 3, -1 / 3, 1]);
+    assert.deepEqual(distances([0, 10, 4, 6], 2), [-1, 1]);
+  });
+
+  it("is flat when all prices are the same, and empty without prices", () => {
+    assert.deepEqual(distances([5, 5], 9), [0, 0]);
+    assert.deepEqual(distances([], 9), []);
   });
 });
 
