@@ -10,7 +10,7 @@ import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
+import { closeAfter, eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
 
 const ROOT = path.join(import.meta.dirname, "..", "..", "..");
 
@@ -31,6 +31,7 @@ async function startSingleDatabase() {
       stdio: "ignore",
     });
   const kill = async () => {
+    if (mongod.exitCode !== null || mongod.signalCode !== null) return;
     mongod.kill("SIGKILL");
     await once(mongod, "exit");
   };
@@ -54,15 +55,19 @@ async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  server.close();
+  await once(server.close(), "close");
   return port;
 }
 
 describe("the feed", () => {
-  it("misses no window and shows none twice when the primary is killed", async () => {
+  it("misses no window and shows none twice when the primary is killed", async (test) => {
+    const closing = closeAfter(test);
     const database = await openDatabase();
+    closing(() => database.close());
     const liveview = await startLiveview(database);
+    closing(() => liveview.stop());
     const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    closing(() => viewer.close());
     const stop = new AbortController();
     let stored = 0;
     const storing = (async () => {
@@ -98,17 +103,19 @@ describe("the feed", () => {
     );
     assert.equal(viewer.closeCode, undefined, "the browser noticed nothing");
     assert.ok(liveview.isReady());
-    viewer.close();
-    await liveview.stop();
-    await database.close();
   });
 
-  it("goes on after all of the database was away, and says meanwhile that it is not current", async () => {
+  it("goes on after all of the database was away, and says meanwhile that it is not current", async (test) => {
+    const closing = closeAfter(test);
     const single = await startSingleDatabase();
+    closing(() => single.stop());
     const database = await openDatabase({ url: single.url });
+    closing(() => database.close());
     await database.store(window("MSFT", 1));
     const liveview = await startLiveview(database);
+    closing(() => liveview.stop());
     const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    closing(() => viewer.close());
     await single.kill();
     await eventually(() => viewer.all("alive").at(-1)?.isCurrent === false, "browsers are told");
     assert.equal((await fetch(`${liveview.url}/readyz`)).status, 503);
@@ -119,20 +126,21 @@ describe("the feed", () => {
     await eventually(() => viewer.told("MSFT").at(-1) === 2, "new windows are shown again");
     await eventually(() => viewer.all("alive").at(-1)?.isCurrent === true, "browsers are told that it is current");
     assert.deepEqual(viewer.told("MSFT"), [1, 2]);
-    viewer.close();
-    await liveview.stop();
-    await database.close();
-    await single.stop();
   });
 
-  it("asks twice a second where there is no replica set, and says so", async () => {
+  it("asks twice a second where there is no replica set, and says so", async (test) => {
+    const closing = closeAfter(test);
     const single = await startSingleDatabase();
+    closing(() => single.stop());
     const database = await openDatabase({ url: single.url });
+    closing(() => database.close());
     await database.store(window("MSFT", 1));
     const liveview = await startLiveview(database);
+    closing(() => liveview.stop());
     assert.match(liveview.lines.join(""), /no replica set, thus no change stream: asking twice a second/);
     assert.equal(await (await fetch(`${liveview.url}/readyz`)).text(), "ready: polling\n");
     const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    closing(() => viewer.close());
     for (const price of [2, 3, 4]) await database.store(window("MSFT", price));
     await database.store(window("NEW", 9), { _id: 1, company: "NUMBER", avgPrice: 8 });
     await eventually(() => viewer.told("NUMBER").length === 1 && viewer.told("MSFT").length === 4, "new averages");
@@ -140,22 +148,19 @@ describe("the feed", () => {
     assert.deepEqual(viewer.told("MSFT"), [1, 2, 3, 4]);
     assert.deepEqual(viewer.told("NUMBER"), [8]);
     assert.equal(viewer.all("history").length, 1, "what is read again is not told again");
-    viewer.close();
-    await liveview.stop();
-    await database.close();
-    await single.stop();
   });
 
-  it("works without the index, and warns once", async () => {
+  it("works without the index, and warns once", async (test) => {
+    const closing = closeAfter(test);
     const database = await openDatabase({ isIndexed: false });
+    closing(() => database.close());
     await database.store(...[1, 2, 3].map((avgPrice) => ({ company: "BARE", avgPrice })));
     const liveview = await startLiveview(database);
+    closing(() => liveview.stop());
     const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
+    closing(() => viewer.close());
     await database.store({ company: "BARE", avgPrice: 4 });
     await eventually(() => viewer.told("BARE").length === 4, "all are shown");
     assert.equal(liveview.lines.filter((line) => line.includes("index")).length, 1);
-    viewer.close();
-    await liveview.stop();
-    await database.close();
   });
 });

@@ -198,10 +198,9 @@ describe("to browsers, the live view", () => {
       const plain = await Viewer.open(liveview.socketUrl);
       const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
       const slowness = measureSlowness();
-      await sleep(2500);
+      await eventually(() => viewer.times.length >= 5 && plain.pings >= 3, "both viewers hear from the live view");
       const gaps = viewer.times.slice(1).map((time, index) => time - viewer.times[index]);
-      assert.ok(gaps.length >= 3 && Math.max(...gaps) < 1000 * slowness(), `${gaps.map(Math.round)} ms`);
-      assert.ok(plain.pings >= 3, `${plain.pings} pings`);
+      assert.ok(Math.max(...gaps) < 1000 * slowness(), `${gaps.map(Math.round)} ms`);
       assert.deepEqual(plain.all("alive"), [], "the original page does not know this message");
       plain.close();
       viewer.close();
@@ -304,8 +303,7 @@ describe("against bad company, the live view", () => {
         socket.on("error", () => {});
         socket.resume();
         socket.write(Buffer.from(bytes, "latin1"));
-        await Promise.race([once(socket, "close"), sleep(3000)]);
-        assert.ok(socket.closed, `closed after ${JSON.stringify(bytes.slice(0, 30))}`);
+        await eventually(() => socket.closed, `closed after ${JSON.stringify(bytes.slice(0, 30))}`, 3000);
       }
       assert.equal((await fetch(`${liveview.url}/healthz`)).status, 200);
     }),

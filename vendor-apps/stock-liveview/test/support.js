@@ -122,6 +122,21 @@ export async function eventually(condition, what, limitMs = 30_000) {
   }
 }
 
+/**
+ * For a test that opens several things: closes them in reverse order when the test ends, passed or failed. What stays
+ * open keeps the test file's process alive.
+ * @param {import("node:test").TestContext} test
+ * @returns {(close: () => unknown) => void} registers what closes one of them
+ */
+export function closeAfter(test) {
+  /** @type {Array<() => unknown>} */
+  const closers = [];
+  test.after(async () => {
+    for (const close of closers.reverse()) await close();
+  });
+  return (close) => closers.push(close);
+}
+
 /** A browser without a page: keeps what it is told. */
 export class Viewer {
   /** @type {any[]} */
