@@ -1,10 +1,10 @@
-// Makes the started members into a replica set with users. May be run at any
-// time and any number of times, also after a run that was cut off in the middle:
-// each step looks whether it is done already.
+// Initiates the replica set on running members and creates its users. Every step
+// is idempotent: the script may run any number of times, also after an interrupted
+// run.
 //
 //   MONGODB_MEMBERS  host:port,host:port,…
-//   SECRETS          folder of the members' key, and of a password for each user
-//   LIVEVIEW         folder of the live view, whose driver is used: one copy, one version
+//   SECRETS          folder with the members' key file and a password file for each user
+//   LIVEVIEW         folder of the live view; this script uses its MongoDB driver
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ const codes = { authenticationFailed: 18, alreadyInitialized: 23, userExists: 51
 
 const secret = (name) => readFileSync(join(SECRETS, name), "utf8").trim();
 
-// Each with no more than its work needs; whoever has no password here gets no user.
+// Least privilege. A user without a password file is not created.
 const users = [
   { name: "admin", roles: ["root"] },
   { name: "consumer", roles: [{ role: "readWrite", db: "stockmarket" }] },
@@ -29,14 +29,14 @@ const users = [
   { name: "monitoring", roles: ["clusterMonitor"] },
 ].filter(({ name }) => existsSync(join(SECRETS, `mongodb-${name}.password`)));
 
-// The members' key makes us one of them: so no administrator is needed, neither to begin nor later.
+// The key file authenticates as a member, so this works before any administrator exists.
 const asMember = {
   auth: { username: "__system", password: secret("mongodb.key") },
   authSource: "local",
   authMechanism: "SCRAM-SHA-256",
 };
 
-/** Asks one member. */
+/** Runs `use` on a direct connection to one member. */
 async function withMember(host, options, use) {
   const client = new MongoClient(`mongodb://${host}/`, {
     directConnection: true,
@@ -54,7 +54,7 @@ async function withMember(host, options, use) {
   }
 }
 
-/** Repeats `attempt` until it returns something other than undefined. */
+/** Repeats `attempt` until it returns a value other than undefined, or the deadline passes. */
 async function until(what, attempt) {
   for (;;) {
     let problem;
@@ -76,7 +76,7 @@ const hello = (member) => withMember(member, { serverSelectionTimeoutMS: 500 }, 
 async function initiate() {
   const config = {
     _id: "rs0",
-    // Short, because so close to each other a member that is silent for two seconds is gone.
+    // Short: the members are close to each other, so two seconds of silence mean a failure.
     settings: { electionTimeoutMillis: 2000, heartbeatIntervalMillis: 500 },
     members: members.map((host, _id) => ({ _id, host })),
   };
@@ -86,7 +86,7 @@ async function initiate() {
   return true;
 }
 
-/** Members know each other by address: when these were changed since, tells them. */
+/** Reconfigures the replica set when the members' addresses have changed. */
 async function followAddresses() {
   await withMember(members[0], asMember, async (admin) => {
     const { config } = await admin.command({ replSetGetConfig: 1 });
@@ -118,7 +118,7 @@ async function createUsers(host) {
   return true;
 }
 
-/** Members that have copied the data: only then does the loss of one cost nothing. */
+/** Whether every member is primary or secondary: only then does the set tolerate the loss of one. */
 async function allReady() {
   const states = await Promise.all(members.map(hello));
   return states.every((state) => state.isWritablePrimary || state.secondary) || undefined;

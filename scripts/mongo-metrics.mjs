@@ -1,9 +1,9 @@
-// Tells Prometheus how each member of the replica set is: asks all of them whenever it is asked.
+// Exports metrics of each member of the replica set to Prometheus. Each request to /metrics asks all members.
 //
-//   MONGODB_URL_FILE  file with the replica set's address, as a user with the role clusterMonitor
-//   LIVEVIEW          folder of the live view, whose packages are used
+//   MONGODB_URL_FILE  file with the replica set's connection string; its user has the role clusterMonitor
+//   LIVEVIEW          folder of the live view; this script uses its packages
 //
-// With the argument healthcheck: fails if the one that runs does not answer.
+// With the argument healthcheck: fails if the running exporter does not answer.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -24,7 +24,7 @@ const { Gauge, Registry } = require("prom-client");
 const url = readFileSync(process.env.MONGODB_URL_FILE, "utf8").trim();
 const [, login, hosts] = /^(mongodb:\/\/[^@]*@)([^/]*)\//.exec(url);
 
-// Each is asked by itself: what the others think of it may be old.
+// Asks each member directly: other members' view of it may be out of date.
 const members = hosts.split(",").map((host) => ({
   name: host.split(":")[0],
   admin: new MongoClient(`${login}${host}/?authSource=admin`, {
@@ -53,7 +53,7 @@ const gauges = {
   operations: gauge("operations", "Operations since the member started", "operation"),
 };
 
-/** @returns what the member says of itself, or undefined if it does not answer in time */
+/** @returns the member's own status, or undefined if it does not answer in time */
 async function ask({ name, admin }) {
   try {
     const [status, server] = await Promise.all([

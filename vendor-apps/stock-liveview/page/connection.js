@@ -1,11 +1,11 @@
 /**
- * The connection to whichever live view the load balancer gives us. It comes back by itself, for ever.
+ * The WebSocket to a live view. It reconnects for ever.
  */
 import { SUBPROTOCOL } from "./contract.js";
 
-/** A live view speaks at least twice a second: after so long in silence it is frozen, or the network is gone. */
+/** A live view is never silent for a second. After this silence it counts as lost. */
 const SILENCE_MS = 3000;
-/** An attempt to connect may take so long. */
+/** Time limit of an attempt to connect. */
 const CONNECT_MS = 5000;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5000;
@@ -30,7 +30,7 @@ export class Connection {
     this.#onChange = onChange;
     setInterval(() => this.#checkSilence(), 500);
     addEventListener("online", () => this.#retryNow());
-    // Back from sleep or from the browser's cache of pages.
+    // After sleep, or from the back-forward cache.
     addEventListener("pageshow", () => this.#retryNow());
     document.addEventListener("visibilitychange", () => this.#retryNow());
     this.#connect();
@@ -58,14 +58,14 @@ export class Connection {
   }
 
   #lost() {
-    // A frozen live view would not answer the close: do not wait for it.
+    // Do not wait for the close event: a frozen live view never answers.
     this.#socket?.close();
     this.#socket = undefined;
     if (this.#isOpen) {
       this.#isOpen = false;
       this.#onChange(false);
     }
-    // Half of it left to chance, so that all browsers of a live view that went do not come at once.
+    // Random, so that the browsers of a lost live view do not all reconnect at once.
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.5 + Math.random() / 2));
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
   }

@@ -1,6 +1,6 @@
 /**
- * The page's files, read once at start. Their addresses hold a hash over all of them, so that a browser may keep them
- * for ever and never mixes two versions.
+ * The page's files, read once at start. Their paths contain a hash over all of them, so that browsers may cache them for
+ * ever and never mix two versions.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";

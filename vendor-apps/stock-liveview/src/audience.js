@@ -1,9 +1,9 @@
 /**
- * The audience: every browser that watches, and what it is sent. What is sent is put into words once, whatever the
- * number of browsers; whoever cannot keep up is left out, then brought up to date at once.
+ * The audience: all connected browsers, and the messages they get. A message is encoded once for all of them. A browser
+ * that cannot keep up is skipped, and gets the whole state once it has caught up.
  *
- * Who asks for the subprotocol `stockmarket.live.1` gets the messages that README.md describes. Everybody else gets
- * only `prices`, as from the original live view.
+ * Clients with the subprotocol `stockmarket.live.1` get the messages that README.md describes. All others get only
+ * `prices`, as from the original live view.
  */
 import { WebSocket } from "ws";
 import { SUBPROTOCOL } from "../page/contract.js";
@@ -12,17 +12,17 @@ import { columns } from "./average.js";
 /** @typedef {import("./market.js").Market} Market */
 /** @typedef {import("./average.js").Average} Average */
 
-/** Updates within so long are merged into one message. */
+/** Updates within this time are merged into one message. */
 const MERGE_MS = 100;
-/** After so long without a message browsers and load balancers hear that we live. */
+/** After this time without a message, browsers get an `alive` message. */
 const SILENCE_MS = 500;
-/** After so long without an answer a browser counts as gone. */
+/** A browser that has not answered the previous ping by the next one is disconnected. */
 const PING_MS = 10_000;
-/** Points of all companies' charts in one message: with very many companies each gets fewer. */
+/** Chart points in one message, shared by all companies. */
 const MAX_POINTS = 30_000;
-/** With so much unread a browser is left out until it has read it. */
+/** A browser with more unread bytes than this is skipped until it has read them. */
 const MAX_UNREAD_BYTES = 256 * 1024;
-/** A browser that has not caught up after so long is let go. */
+/** A browser that is behind for longer than this is disconnected. */
 const MAX_BEHIND_MS = 20_000;
 
 const GOING_AWAY = 1001;
@@ -176,7 +176,7 @@ export class Audience {
       if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, now);
       // It reads again, and there may be no update for long. One that waits to be sent would bring it anyway.
       else if (viewer.needsEverything && !this.#flushTimer) this.#bringUpToDate(viewer);
-      // Those who only know `prices` hear it below what their scripts see.
+      // The original page does not know `alive`; a ping keeps its connection alive.
       else if (viewer.isPlain) viewer.socket.ping();
       else this.#send(viewer, alive);
     }

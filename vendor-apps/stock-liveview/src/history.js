@@ -15,10 +15,10 @@ import { reason } from "./log.js";
 const MAX_POINTS = 1000;
 /** Points of a range with more averages than that. */
 const SAMPLES = 240;
-/** Look-ups at the same time, of all requests together: the database has other readers. */
+/** Concurrent look-ups of all requests together, so that other readers of the database are not delayed. */
 const CONCURRENCY = 8;
 const QUERY_MS = 3000;
-/** Answers kept, so that many browsers cost as much as one. */
+/** Cached answers: many browsers then cost the database as much as one. */
 const MAX_CACHED = 200;
 
 export class History {

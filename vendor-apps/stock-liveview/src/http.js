@@ -1,5 +1,5 @@
 /**
- * What the live view answers to plain HTTP requests: the page, its files, history for the charts, health, metrics.
+ * HTTP requests: the page, its files, history for the charts, health, metrics.
  */
 
 /** @typedef {import("node:http").IncomingMessage} Request */
@@ -23,13 +23,13 @@ const A_YEAR = "public, max-age=31536000, immutable";
  */
 export function createHandler({ assets, isReady, state, metrics, history }) {
   return (request, response) => {
-    // No body is ever read, so none may stay on the connection in front of the next request.
+    // Request bodies are never read, so the connection cannot serve another request.
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.shouldKeepAlive = false;
       send(response, 405, "only GET and HEAD are answered here\n", { allow: "GET, HEAD" });
       return;
     }
-    // Only the path and the query count: the host is the load balancer's business.
+    // The load balancer checks the host.
     const [path, query = ""] = (request.url ?? "/").split("?", 2);
     switch (path) {
       case "/":
@@ -67,7 +67,7 @@ export function createHandler({ assets, isReady, state, metrics, history }) {
 
 /** @param {Request} request @param {Response} response @param {Assets} assets */
 function sendPage(request, response, { page, pageTag }) {
-  // Asked for again each time, so that it never names files of a version that is gone.
+  // Browsers revalidate the page on each visit, so that it never names files of an old version.
   const headers = { "content-type": page.contentType, "cache-control": "no-cache", etag: pageTag };
   // The load balancer weakens the tag when it compresses.
   const known = request.headers["if-none-match"]?.replaceAll("W/", "").split(/\s*,\s*/) ?? [];

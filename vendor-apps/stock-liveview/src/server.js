@@ -19,9 +19,9 @@ import { createMetrics } from "./metrics.js";
 /** @typedef {import("./log.js").Log} Log */
 /** @typedef {import("node:stream").Duplex} Duplex */
 
-/** Browsers get so long to answer the close; then they are cut off. */
+/** Time for browsers to answer the close before their connections are cut. */
 const FAREWELL_MS = 2000;
-/** The load balancer keeps its connections for a minute: ours must last longer, or it sends requests to closed ones. */
+/** Longer than the minute for which the load balancer keeps idle connections; else it would send requests to closed ones. */
 const KEEP_ALIVE_MS = 75_000;
 
 /**
@@ -43,7 +43,7 @@ export async function start(config, log) {
     appName: "stock-liveview",
     serverSelectionTimeoutMS: 3000,
     connectTimeoutMS: 3000,
-    // A frozen member is left within so long; every question has a shorter limit of its own.
+    // Gives up on a frozen member. Every query has a shorter limit of its own.
     socketTimeoutMS: 5000,
     heartbeatFrequencyMS: 2000,
     minHeartbeatFrequencyMS: 250,
@@ -67,7 +67,7 @@ export async function start(config, log) {
   );
   const sockets = new WebSocketServer({
     noServer: true,
-    // Browsers have nothing to say: what is longer than this closes the connection unread.
+    // Browsers send no messages. A longer one closes the connection unread.
     maxPayload: 1024,
     perMessageDeflate: false,
     clientTracking: false,
@@ -119,7 +119,7 @@ export async function start(config, log) {
 function whyRefused(request, config, open) {
   if ((request.url ?? "").split("?", 1)[0] !== "/") return "404 Not Found";
   const { origin, host } = request.headers;
-  // Browsers always say from which page they come; other programs need not.
+  // Browsers always send an Origin header; other clients need not.
   if (origin !== undefined && !config.allowedOrigins.includes("*") && !config.allowedOrigins.includes(origin)) {
     const isOwn = URL.canParse(origin) && new URL(origin).host === host;
     if (!isOwn) return "403 Forbidden";
