@@ -1,4 +1,4 @@
-//! Proving from the database that every trade was counted exactly once.
+//! The audit: proves from the database that every trade was counted exactly once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,12 +24,12 @@ pub struct Audit {
 struct Queue {
     windows: i64,
     trades: i64,
-    /// Window numbers that should be there and are not.
+    /// Window numbers that are missing.
     missing: Ranges,
-    /// Windows that do not hold as many trades as they say.
+    /// Windows whose `count` differs from the number of trades that they list.
     miscounted: Ranges,
     epochs: BTreeMap<String, Epoch>,
-    /// Trades of publishers that do not say which trade it is.
+    /// Trades without an identity.
     unidentified: i64,
 }
 
@@ -38,12 +38,12 @@ struct Epoch {
     windows: i64,
     counted: Ranges,
     doubles: Ranges,
-    /// How often trades were counted again, in all.
+    /// How often trades were counted more than once, in total.
     doubled: u64,
 }
 
 impl Audit {
-    /// Reads all windows in the database; waits for it for half a minute, and logs why.
+    /// Reads all windows. Waits up to 30 s for the database, and logs why.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -1,12 +1,12 @@
-//! Waiting longer and longer between tries.
+//! Exponential backoff.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Pauses that double from 50 ms to 1 s, each varied by up to a quarter so that many consumers do
-/// not return to a server all at once.
+/// Pauses that double from 50 ms to 1 s. Each varies by up to a quarter, so that many consumers do not
+/// return to a server at the same moment.
 #[derive(Debug)]
 pub struct Backoff(Duration);
 
@@ -25,7 +25,7 @@ impl Backoff {
     }
 }
 
-/// A number from 0 to 1 that differs between processes: a clock's low digits will do.
+/// A number from 0 to 1 that differs between processes, from the clock's low digits.
 fn jitter() -> f64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -19,17 +19,17 @@ use crate::trade::Rejection;
 /// How long one request to the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// In seconds: a broker or network that says nothing for this long is gone.
+/// Seconds. A broker that is silent for two of these intervals counts as lost.
 const HEARTBEAT: u16 = 10;
 
-/// How long deliveries are left to gather when none is there. Waking up for each costs a multiple
-/// of reading many at once, and a window takes far longer to fill.
+/// The pause when no delivery is there. Waking up for each delivery costs several times what reading
+/// many at once does, and a window takes far longer to fill.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// The most deliveries that are handed on at once.
 const GROUP: usize = 1000;
 
-/// Why the broker does not give what was asked for.
+/// Why a request to the broker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     #[error("the queue does not exist: its publisher has to declare it")]
@@ -49,7 +49,7 @@ pub enum BrokerError {
 /// Connects to the broker.
 ///
 /// # Errors
-/// When it cannot be reached, or refuses the user.
+/// When the broker cannot be reached, or refuses the user.
 pub async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Connection, BrokerError> {
     let mut url = config.url.clone();
     url.query.heartbeat.get_or_insert(HEARTBEAT);
@@ -75,8 +75,8 @@ impl Subscription {
         queue: &str,
         prefetch: u16,
     ) -> Result<Self, BrokerError> {
-        // Where a queue has a single active consumer anyway, some kinds of queue refuse an
-        // exclusive one; where it has not, exclusiveness keeps a second consumer waiting.
+        // Exclusive consumption keeps a second consumer waiting. Some kinds of queue refuse it if the
+        // queue has a single active consumer anyway.
         match Self::consume(connection, queue, prefetch, true).await {
             Err(BrokerError::QueueTaken) => Self::consume(connection, queue, prefetch, false).await,
             outcome => outcome,
@@ -124,16 +124,16 @@ impl Subscription {
         })
     }
 
-    /// Waits for deliveries, and takes those that are there, up to a bound, in their order.
-    /// Nothing is lost when the future is dropped.
+    /// Waits for deliveries, and returns those that are there, in order, up to a limit. Dropping the
+    /// future loses none.
     ///
     /// # Errors
     /// When the connection is lost, or the queue vanishes.
     pub async fn take(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
         self.take_present(group)?;
         if group.is_empty() {
-            // Blocks the thread, on purpose: as long as nobody looks at the socket either, the
-            // client reads at once what would otherwise wake it, and us, segment by segment.
+            // Blocks the thread on purpose. Meanwhile data gathers in the socket, and the client reads
+            // it at once instead of waking up for each segment.
             std::thread::sleep(GATHER);
             let first = self.deliveries.next().await;
             group.push(first.ok_or(BrokerError::Cancelled)??);
@@ -146,7 +146,7 @@ impl Subscription {
         while group.len() < GROUP {
             match self.deliveries.next().now_or_never() {
                 Some(Some(delivery)) => group.push(delivery?),
-                // Those taken before the end came are still good.
+                // The deliveries before the end are still valid.
                 Some(None) if group.is_empty() => return Err(BrokerError::Cancelled),
                 Some(None) | None => break,
             }
@@ -172,7 +172,7 @@ impl Subscription {
         .await
     }
 
-    /// Ends deliveries; those that were taken can still be acknowledged.
+    /// Stops deliveries. Those received can still be acknowledged.
     pub async fn cancel(&self) -> Result<(), BrokerError> {
         timed(
             self.channel
@@ -182,16 +182,16 @@ impl Subscription {
     }
 }
 
-/// Moves messages that are no valid trades to the durable queue `<queue>.rejected`.
+/// Moves invalid trades to the durable queue `<queue>.rejected`.
 ///
-/// On a connection of its own: a broker that is short of memory or disk stops reading from
-/// connections that publish, and acknowledgements must not wait behind that.
+/// It has a connection of its own: a broker that is short of memory or disk stops reading from
+/// connections that publish, and acknowledgements must not wait for that.
 pub struct Rejects {
     config: BrokerConfig,
     queue: String,
     /// Opened when the first message is moved.
     outlet: Option<(Connection, Channel)>,
-    /// What the broker has not confirmed yet, with what acknowledges the original.
+    /// Messages that the broker has not confirmed yet, with the delivery tag of each original.
     unconfirmed:
         FuturesUnordered<futures_util::future::BoxFuture<'static, Result<u64, BrokerError>>>,
 }
@@ -210,8 +210,8 @@ impl Rejects {
         self.unconfirmed.is_empty()
     }
 
-    /// Publishes a message to the queue of rejected ones: body and properties unchanged, the
-    /// reason in the header `x-rejected-reason`, in words in `x-rejected-detail`.
+    /// Publishes a message to the queue of rejected messages. Body and properties stay as they are; the
+    /// header `x-rejected-reason` names the broken rule, `x-rejected-detail` explains it.
     pub async fn publish(
         &mut self,
         delivery: Delivery,
@@ -229,7 +229,7 @@ impl Rejects {
             .properties
             .with_headers(headers)
             .with_delivery_mode(2);
-        // A message that no queue takes is confirmed all the same, unless it is mandatory.
+        // The broker also confirms a message that no queue takes, unless it is mandatory.
         let options = BasicPublishOptions {
             mandatory: true,
             ..Default::default()
@@ -257,8 +257,8 @@ impl Rejects {
         Ok(())
     }
 
-    /// Waits for the next message that the broker has confirmed; returns what acknowledges the
-    /// original. Waits for ever when there is none.
+    /// Waits for the next confirmation, and returns the delivery tag of the original. Waits for ever if
+    /// no message is unconfirmed.
     pub async fn confirmed(&mut self) -> Result<u64, BrokerError> {
         match self.unconfirmed.next().await {
             Some(confirmed) => confirmed,
@@ -273,8 +273,8 @@ impl Rejects {
             "x-queue-type".into(),
             AMQPValue::LongString("quorum".into()),
         );
-        // From version 4 on, brokers drop a message that was redelivered 20 times, unless told
-        // otherwise. They take -1 for no limit; 3.10 takes that for a limit of none at all.
+        // Since version 4, brokers drop a message after 20 redeliveries by default. For them -1 means
+        // no limit; for 3.10 it means that none is allowed.
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
         let durable = QueueDeclareOptions {
             durable: true,
@@ -285,7 +285,7 @@ impl Rejects {
             ..Default::default()
         };
         let channel = match self.declare(&connection, durable, arguments).await {
-            // It exists, declared otherwise: it is taken as it is found.
+            // The queue exists with other arguments: use it as it is.
             Err(error)
                 if matches!(
                     soft_error(&error),
@@ -314,7 +314,7 @@ impl Rejects {
     }
 }
 
-/// Bounds a request in time: a broker that has no quorum may never answer.
+/// Limits the time of a request: a broker without a quorum may never answer.
 async fn timed<T>(request: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(outcome) => Ok(outcome?),
@@ -322,7 +322,7 @@ async fn timed<T>(request: impl Future<Output = lapin::Result<T>>) -> Result<T, 
     }
 }
 
-/// The kind and text of an error that closed only a channel.
+/// The code and text of an error that closed only the channel.
 fn soft_error(error: &BrokerError) -> Option<(AMQPSoftError, &str)> {
     let BrokerError::Amqp(error) = error else {
         return None;

@@ -66,8 +66,7 @@ enum Failure {
     Runtime(#[from] std::io::Error),
 }
 
-/// The whole program. Nothing asynchronous leaves this library: a future is compiled where it is
-/// polled, and `main.rs` would otherwise compile all of it a second time.
+/// The whole program. No future leaves this library: it would be compiled a second time for `main.rs`.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -130,7 +129,7 @@ fn healthcheck() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads a part of the configuration, and begins to log if it is good.
+/// Reads a part of the configuration, and starts logging if it is valid.
 fn configure<T>(read: impl FnOnce(Reader) -> Result<T, ConfigError>) -> Result<T, Failure> {
     let logs = environment().log_config();
     let part = read(environment())?;
@@ -142,7 +141,7 @@ fn environment() -> Reader {
     Reader::new(std::env::vars_os())
 }
 
-/// One thread is enough for one queue, and faster: nothing has to be handed between threads.
+/// One thread is enough for one queue, and faster: no data passes between threads.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -162,6 +161,6 @@ async fn signalled(mut terminate: Signal, mut interrupt: Signal) {
         next().await;
         std::process::exit(1);
     });
-    // Gives the task its first turn, so that the second signal is waited for from now on.
+    // Lets the task run once, so that it waits for the second signal from now on.
     tokio::time::sleep(Duration::ZERO).await;
 }

@@ -3,12 +3,10 @@
 //! Windows are written one group after the other, and inside a group in order, so that window
 //! *n* + 1 is never stored unless *n* is. A unique index on (queue, window number) is the fence: of
 //! two consumers that write window *n*, one is refused, reads what the other counted, drops those
-//! trades and goes on. Nothing else has to be true for every trade to be counted once: not that
-//! the broker keeps a second consumer out, nor that a consumer which lost its connection or was
-//! frozen knows it.
+//! trades and goes on. Exactly-once counting relies on nothing else: the broker may let a second
+//! consumer in, and a consumer need not notice that it was frozen or lost its connection.
 //!
-//! While a group is being written, reading goes on; what fills up meanwhile, and until the next
-//! write is due, is the next group.
+//! Reading goes on during a write. The windows that fill up until the next write are the next group.
 
 use std::time::Duration;
 
@@ -29,7 +27,7 @@ use crate::telemetry::{Server, Telemetry};
 use crate::trade::{Identity, Rejection};
 use crate::window::{Entry, Place, Windows};
 
-/// How long a shutdown may take; what is not acknowledged by then stays in the queue.
+/// How long a shutdown may take. Trades that are unacknowledged by then stay in the queue.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 
 /// The least time from one write to the next. A journaled majority write costs the members of the
@@ -38,8 +36,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
 /// seventh at 6000 (a classic queue of RabbitMQ 3.10.8 on two cores).
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Consumes the configured queue until shutdown is requested, and waits out whatever the broker
-/// and the database do meanwhile. Returns within five seconds after the request.
+/// Consumes the configured queue until shutdown is requested, whatever happens to broker and database
+/// meanwhile. Returns within five seconds after the request.
 pub async fn consume(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
     let too_late = async {
         shutdown.requested().await;
@@ -65,8 +63,8 @@ async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdow
     }
 }
 
-/// One subscription, and what has been read of it. When it ends, all that is not stored is
-/// forgotten: the broker delivers it again, and the database tells what was counted.
+/// One subscription, and the trades read from it. When it ends, those that are not stored are dropped:
+/// the broker delivers them again, and the database knows which were counted.
 struct Session<'a> {
     config: &'a Config,
     store: &'a Store,
@@ -77,20 +75,20 @@ struct Session<'a> {
     rejects: Rejects,
     ledger: Ledger,
     windows: Windows,
-    /// Whether `last_stored` has been read: not before the first delivery, because a standby may
-    /// wait for days before its turn comes.
+    /// Whether `last_stored` has been read. That waits for the first delivery: a hot standby may wait
+    /// for days.
     positioned: bool,
     /// The queue's last stored window.
     last_stored: Option<Place>,
     write_began: Instant,
 }
 
-/// What became of a group of windows.
+/// The outcome of writing a group of windows.
 enum Outcome {
     /// All of them are stored.
     Stored(usize),
-    /// Their places, from the first one on, are taken by these windows: our own, if an earlier
-    /// try succeeded unnoticed, or another consumer's.
+    /// These windows have their numbers, from the first one on: our own, if an earlier try succeeded
+    /// unnoticed, or another consumer's.
     Taken(Vec<StoredWindow>),
 }
 
@@ -118,7 +116,7 @@ impl<'a> Session<'a> {
     /// Consumes until shutdown is requested.
     ///
     /// # Errors
-    /// When the broker is lost; a new session has to be opened then.
+    /// When the connection to the broker is lost. Open a new session then.
     async fn run(mut self, shutdown: &Shutdown) -> Result<(), BrokerError> {
         let mut group = Vec::new();
         let mut write: Option<BoxFuture<'static, Outcome>> = None;
@@ -159,7 +157,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sorts a group of deliveries: trades into windows, the rest out of the way.
+    /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
     async fn accept(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
         self.telemetry.trades_read(group.len());
         if !self.positioned {
@@ -217,8 +215,8 @@ impl<'a> Session<'a> {
         self.rejects.publish(delivery, rejection).await
     }
 
-    /// Acknowledges trades that a window holds already. Even if that window is not stored yet:
-    /// its own copy of the trade is still unacknowledged.
+    /// Acknowledges trades that a window already holds. The window need not be stored: its own copy of
+    /// the trade is still unacknowledged.
     async fn skip(&mut self, doubles: &[u64]) -> Result<(), BrokerError> {
         self.telemetry.trades_skipped(doubles.len());
         for &delivery_tag in doubles {
@@ -238,8 +236,8 @@ impl<'a> Session<'a> {
         self.ledger.open(epoch, stored)
     }
 
-    /// Whether the last write is long enough ago, or half of what may be in flight is waiting:
-    /// reading shall not have to stop.
+    /// Whether the last write is long enough ago, or half of the windows that may be in flight are
+    /// waiting, so that reading does not have to pause.
     fn write_is_due(&self) -> bool {
         self.write_began.elapsed() >= WRITE_INTERVAL
             || self.windows.full().len() * 2 >= self.config.windows_in_flight
@@ -294,7 +292,7 @@ impl<'a> Session<'a> {
             }
         }
         if let Some(delivery_tag) = acknowledge {
-            // It acknowledges the rejected messages in between, too: they must be safe first.
+            // This also acknowledges the invalid trades in between: they must be confirmed first.
             while !self.rejects.is_empty() {
                 self.rejects.confirmed().await?;
             }
@@ -312,7 +310,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Notes that the oldest full window is stored; returns what acknowledges it.
+    /// Notes that the oldest full window is stored. Returns the delivery tag that acknowledges it.
     fn settle_oldest(&mut self) -> Option<u64> {
         let window = self.windows.pop_full()?;
         for (epoch, ranges) in window.ranges() {
@@ -353,8 +351,8 @@ async fn subscribe(config: &Config, telemetry: &Telemetry) -> (lapin::Connection
     }
 }
 
-/// Writes windows until they, or others in their place, are durably stored. A try whose outcome is
-/// unknown is repeated with the same documents, so that it cannot count twice.
+/// Writes windows until they, or others with their numbers, are durably stored. If the outcome of a
+/// try is unknown, it is repeated with the same documents, so that no trade counts twice.
 async fn write(
     store: Store,
     telemetry: Telemetry,
@@ -377,7 +375,7 @@ async fn write(
                 telemetry.ready(Server::mongodb);
                 return Outcome::Taken(found);
             }
-            // None yet, or none that a majority has: the next try will tell.
+            // None yet, or none that a majority has: try again.
             Ok(_) => {}
             Err(error) => telemetry.waiting(Server::mongodb, error.to_string()),
         }
@@ -400,8 +398,8 @@ async fn insist<T>(telemetry: &Telemetry, request: impl AsyncFn() -> Result<T, S
     }
 }
 
-/// The place behind a queue's last window. Readers take the highest `_id` for the newest window,
-/// so it must be higher than the last one's, even if that was made by a clock ahead of ours.
+/// The place after a queue's last window. The newest window has the highest `_id`, so the new `_id` is
+/// higher than the last one even if a faster clock made that.
 fn next_place(last: Option<Place>) -> Place {
     let mut id = ObjectId::new();
     if let Some(last) = last
@@ -418,7 +416,7 @@ fn next_place(last: Option<Place>) -> Place {
     }
 }
 
-/// Waits for the write under way; for ever when there is none.
+/// Waits for the current write; for ever if there is none.
 async fn wait_for(write: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
     match write {
         Some(write) => write.await,

@@ -1,4 +1,4 @@
-//! Health and metrics over HTTP, and the client of one of them: the health check.
+//! Health and metrics over HTTP, and the health check that asks for them.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -43,7 +43,7 @@ async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
 /// host. Waits for at most two seconds.
 ///
 /// # Errors
-/// What it is waiting for, or why it could not be asked.
+/// What the consumer is waiting for, or why it did not answer.
 pub fn healthcheck(address: SocketAddr) -> Result<(), String> {
     let time_limit = Duration::from_secs(2);
     let ask = || -> io::Result<String> {

@@ -29,7 +29,7 @@ impl Ranges {
         after > 0 && sequence <= self.0[after - 1].last
     }
 
-    /// Adds one sequence number; false when it was there already.
+    /// Adds one sequence number. Returns whether it was missing.
     pub fn insert(&mut self, sequence: u64) -> bool {
         if let Some(end) = self.0.last_mut()
             && sequence == end.last + 1
@@ -115,22 +115,22 @@ pub struct EpochId(usize);
 #[derive(Debug)]
 struct Epoch {
     name: Box<str>,
-    /// What durably stored windows hold, whoever stored them.
+    /// The trades in durably stored windows of any consumer.
     stored: Ranges,
-    /// `stored`, and what this consumer holds in windows that are not stored yet.
+    /// `stored`, and the trades in this consumer's windows that are not stored yet.
     taken: Ranges,
 }
 
-/// What one consumer knows of the trades that its queue's windows hold.
+/// The trades in the windows of one queue, as far as this consumer knows them.
 #[derive(Debug, Default)]
 pub struct Ledger {
     epochs: Vec<Epoch>,
-    /// The epoch that was asked for last: nearly always the one asked for next.
+    /// The epoch of the last look-up: nearly always that of the next one, too.
     latest: usize,
 }
 
 impl Ledger {
-    /// Looks an epoch up; none when it has not been [opened](Self::open) yet.
+    /// Finds an epoch, if it has been [opened](Self::open).
     pub fn find(&mut self, name: &str) -> Option<EpochId> {
         let is_latest = |epoch: &Epoch| *epoch.name == *name;
         if !self.epochs.get(self.latest).is_some_and(is_latest) {
@@ -139,7 +139,7 @@ impl Ledger {
         Some(EpochId(self.latest))
     }
 
-    /// Starts an epoch of which the database holds `stored`.
+    /// Opens an epoch of which the database has the trades `stored`.
     pub fn open(&mut self, name: &str, stored: Ranges) -> EpochId {
         self.epochs.push(Epoch {
             name: name.into(),
@@ -150,7 +150,7 @@ impl Ledger {
         EpochId(self.latest)
     }
 
-    /// Takes a trade into a window; false when a window holds it already.
+    /// Takes a trade into a window. Returns false if a window already holds it.
     pub fn take(&mut self, epoch: EpochId, sequence: u64) -> bool {
         self.epochs[epoch.0].taken.insert(sequence)
     }
@@ -159,13 +159,13 @@ impl Ledger {
         &self.epochs[epoch.0].name
     }
 
-    /// What durably stored windows hold of an epoch.
+    /// The trades of an epoch in durably stored windows.
     pub fn stored(&self, epoch: EpochId) -> &Ranges {
         &self.epochs[epoch.0].stored
     }
 
-    /// Notes that a window with these trades is durably stored. Epochs that are not open are left
-    /// out: their ranges are read from the database when they are opened.
+    /// Notes that a window with these trades is durably stored. Ignores epochs that are not open: their
+    /// ranges are read from the database when they are opened.
     pub fn store(&mut self, name: &str, ranges: &Ranges) {
         if let Some(epoch) = self.find(name) {
             self.store_in(epoch, ranges);

@@ -5,7 +5,7 @@
 //!
 //! 1. [`config`] says which queue, and where.
 //! 2. [`broker`] takes deliveries from the queue, in groups.
-//! 3. [`trade`] reads a delivery's body, or says which rule it breaks; what is no trade goes to the
+//! 3. [`trade`] reads a delivery's body, or names the rule that it breaks. Invalid trades move to the
 //!    queue of rejected messages.
 //! 4. [`ledger`] tells whether the trade has been counted before.
 //! 5. [`window`] collects trades, and averages each full window.
@@ -52,7 +52,7 @@ pub enum StartError {
 /// Runs a consumer until shutdown is requested: the whole program but for its command line.
 ///
 /// # Errors
-/// Only at the start. Whatever broker and database do later is waited out.
+/// Only at the start. Later it waits until broker and database work again.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
     let address = config.http.address;
     let listener = tokio::net::TcpListener::bind(address)

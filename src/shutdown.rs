@@ -1,8 +1,8 @@
-//! Telling every part that it is time to end.
+//! Shutdown: one request that all parts see.
 
 use tokio::sync::watch;
 
-/// Learns when to end. Clones learn it together.
+/// A shutdown that may be requested. All clones see the request.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<bool>);
 
@@ -13,19 +13,19 @@ impl Shutdown {
         tokio::spawn(async move {
             trigger.await;
             sender.send_replace(true);
-            // Kept until everybody knows.
+            // Kept until all clones have seen it.
             sender.closed().await;
         });
         Self(receiver)
     }
 
-    /// Waits until the end is requested; returns at once when it has been.
+    /// Waits until shutdown is requested. Returns at once if it has been.
     pub async fn requested(&self) {
-        // An error would mean that the trigger was lost: end then, too.
+        // An error means that the trigger is gone: end, too.
         let _ = self.0.clone().wait_for(|&requested| requested).await;
     }
 
-    /// What a future gives; none, and the future is dropped, when the end is requested first.
+    /// Runs a future. Returns nothing, and drops the future, if shutdown is requested first.
     pub async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             () = self.requested() => None,

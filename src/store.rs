@@ -1,4 +1,4 @@
-//! The database: one document for each window, and what the documents say of the trades counted.
+//! The database: one document for each window, with the trades that it counts.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::config::DatabaseConfig;
 use crate::ledger::{EpochId, Ledger, Range, Ranges};
 use crate::window::{Average, FullWindow, Place, Side};
 
-/// How long one request to the database may take before its outcome counts as unknown. The loss
-/// of a primary must be noticed even when its host says nothing any more.
+/// How long one request to the database may take. After that its outcome is unknown. A lost primary
+/// must be noticed even if its host is silent.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request looks for a primary: less, so that its failure says that there is none.
+/// How long a request looks for a primary. It is shorter, so that the error says that there is none.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Why a request to the database failed. What it did, if it was a write, is unknown.
+/// Why a request to the database failed. The outcome of a failed write is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
@@ -30,7 +30,7 @@ pub enum StoreError {
     MongoDb(#[from] Error),
 }
 
-/// What went wrong, in words that stay the same as long as it does.
+/// The problem, in words that do not change while it lasts.
 fn reason(error: &Error) -> String {
     match error.kind.as_ref() {
         ErrorKind::ServerSelection { .. } => "no primary can be reached".into(),
@@ -72,9 +72,9 @@ impl StoreError {
     }
 }
 
-/// A window as it is stored: the average for everybody, and the accounts for consumers.
+/// A stored window: the average for readers, and the ledger for consumers.
 ///
-/// `company` and `avgPrice` are what every reader of the collection knows.
+/// Every reader of the collection knows `company` and `avgPrice`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowDocument {
@@ -125,7 +125,7 @@ impl EpochDocument {
         }
     }
 
-    /// The set of sequence numbers; pairs that make no sense are left out.
+    /// The set of sequence numbers. Ignores invalid pairs.
     pub fn ranges(&self) -> Ranges {
         let range = |&[first, last]: &[i64; 2]| {
             (0 <= first && first <= last).then_some(Range {
@@ -146,15 +146,15 @@ impl From<Side> for SideDocument {
     }
 }
 
-/// Writes down full windows, oldest first, that continue what `ledger` knows to be stored.
-/// Windows that have no place yet must have been given one.
+/// The documents of full windows, oldest first. They continue the stored windows that `ledger` knows.
+/// Every window must have its place.
 pub fn documents<'a>(
     company: &str,
     queue: &str,
     ledger: &Ledger,
     windows: impl Iterator<Item = (&'a FullWindow, Place)>,
 ) -> Vec<WindowDocument> {
-    // What will be stored of each epoch once the windows before the current one are.
+    // The trades of each epoch that are stored once the windows before the current one are.
     let mut ahead: Vec<(EpochId, Ranges)> = Vec::new();
     let mut documents = Vec::new();
     let closed_at = DateTime::now();
@@ -198,7 +198,7 @@ pub fn documents<'a>(
     documents
 }
 
-/// A stored window, as far as another consumer needs to know it.
+/// The fields of a stored window that another consumer needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StoredWindow {
     #[serde(rename = "_id")]
@@ -207,7 +207,7 @@ pub struct StoredWindow {
     pub trades: Vec<EpochDocument>,
 }
 
-/// What an audit reads of a stored window.
+/// The fields of a stored window that an audit reads.
 #[derive(Clone, Debug, Deserialize)]
 pub struct AuditedWindow {
     pub queue: String,
@@ -221,15 +221,15 @@ struct LedgerOnly {
     ledger: Vec<EpochDocument>,
 }
 
-/// The windows of all queues in one collection. Reads see only what a majority has, from the
-/// primary; writes are done when a majority has them in its journal.
+/// The windows of all queues in one collection. Reads ask the primary for what a majority has. A write
+/// is complete when a majority has it in its journal.
 #[derive(Clone, Debug)]
 pub struct Store {
     windows: Collection<WindowDocument>,
 }
 
 impl Store {
-    /// Prepares to talk to the database; connects with the first request.
+    /// Prepares the client. The first request connects.
     ///
     /// # Errors
     /// When the connection string names hosts that cannot be looked up (`mongodb+srv`).
@@ -247,7 +247,7 @@ impl Store {
         options.heartbeat_freq.get_or_insert(Duration::from_secs(2));
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria = None;
-        // A write is repeated under the same `_id`s here; the driver's way of repeating one would
+        // The consumer repeats writes itself, with the same `_id`s. The driver's retryable writes would
         // cost every member a second document for each write.
         options.retry_writes = Some(false);
         options.write_concern = Some(
@@ -263,7 +263,7 @@ impl Store {
         })
     }
 
-    /// Makes the indexes that consumers and readers need, where they are not there yet.
+    /// Creates the indexes that consumers and readers need.
     pub async fn prepare(&self) -> Result<(), StoreError> {
         let ours = doc! { "window": { "$exists": true } };
         let index = |name: &str, keys, unique: Option<bool>, filter| {
@@ -339,15 +339,15 @@ impl Store {
         timed(async { windows.await?.try_collect().await }).await
     }
 
-    /// Writes windows in their order, and stops at the first that is refused: a window is never
-    /// stored unless the one before it is.
+    /// Writes windows in order, and stops at the first one that is refused: a window is never stored
+    /// before its predecessor.
     pub async fn insert(&self, documents: &[WindowDocument]) -> Result<(), StoreError> {
         timed(self.windows.insert_many(documents).ordered(true))
             .await
             .map(drop)
     }
 
-    /// The same collection, read as something smaller than whole documents.
+    /// The same collection, read as a part of each document.
     fn read<T: Send + Sync>(&self) -> Collection<T> {
         self.windows.clone_with_type()
     }
@@ -363,7 +363,7 @@ impl Store {
     }
 }
 
-/// Bounds a request in time. One that is given up may still have its effect.
+/// Limits the time of a request. A request that timed out may still take effect.
 async fn timed<T>(request: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, StoreError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
         Ok(outcome) => Ok(outcome?),

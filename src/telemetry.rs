@@ -20,7 +20,7 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Sends logs to standard error. Call it once, before anything is logged.
 pub fn init_logs(config: LogConfig) {
-    // The libraries' own logs would tell each loss of a connection several times.
+    // The libraries would log each lost connection several times.
     let filter = Targets::new().with_target("stock_consumer", config.level);
     let text = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
@@ -65,7 +65,7 @@ struct ServerLabel {
     server: Server,
 }
 
-/// The consumer's metrics, and what it is waiting for. Cheap to clone: all clones are one.
+/// The consumer's metrics, and what it is waiting for. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Telemetry(Arc<Inner>);
 
@@ -91,7 +91,7 @@ struct State {
     database: Link,
 }
 
-/// How the consumer stands with one server.
+/// The state of the consumer's work with one server.
 #[derive(Debug)]
 struct Link {
     phase: Phase,
@@ -101,7 +101,7 @@ struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting(String),
-    /// Another consumer holds the queue: nothing is missing.
+    /// Another consumer holds the queue: this one is a hot standby.
     StandingBy,
     Ready,
 }
@@ -215,7 +215,7 @@ impl Telemetry {
         self.0.windows_in_flight.set(count as i64);
     }
 
-    /// Notes, and logs where it is news, what a server keeps the consumer waiting for.
+    /// Notes what the consumer waits for at a server, and logs it if it is new.
     pub fn waiting(&self, server: Server, reason: impl Into<String>) {
         let phase = Phase::Waiting(reason.into());
         if let Some(Phase::Waiting(reason)) = self.enter(server, phase) {
@@ -223,21 +223,21 @@ impl Telemetry {
         }
     }
 
-    /// Notes, and logs where it is news, that another consumer holds the queue.
+    /// Notes that another consumer holds the queue, and logs it if it is new.
     pub fn standing_by(&self) {
         if self.enter(Server::rabbitmq, Phase::StandingBy).is_some() {
             info!("standing by: another consumer holds the queue");
         }
     }
 
-    /// Notes, and logs where it is news, that a server gives all that the consumer needs.
+    /// Notes that a server works for the consumer, and logs it if it is new.
     pub fn ready(&self, server: Server) {
         if self.enter(server, Phase::Ready).is_some() {
             info!(server = server.name(), "ready");
         }
     }
 
-    /// Changes the phase; returns it if it is another one than before.
+    /// Changes the phase. Returns it if it differs from the last one.
     fn enter(&self, server: Server, phase: Phase) -> Option<Phase> {
         let mut state = self.state();
         let link = match server {

@@ -1,4 +1,4 @@
-//! One trade: what a message body must look like, and what is wrong with one that does not.
+//! One trade: the rules for a message body, and which one an invalid trade breaks.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub struct Trade {
     pub price: f64,
 }
 
-/// Why a message is no valid trade of its queue: the rule that it breaks first.
+/// Why a trade is invalid: the first rule that it breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the body has {size} bytes, more than the limit of {limit}")]
@@ -45,7 +45,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The name of the broken rule, as it stands in the message header and as the metric's label.
+    /// The name of the broken rule, in the message header and in the metric's label.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too-large",
@@ -61,12 +61,12 @@ impl Rejection {
     }
 }
 
-/// What every trade of one queue has to satisfy.
+/// The rules for all trades of one queue.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The company whose trades the queue carries.
     pub company: String,
-    /// The largest body that is looked at, in bytes.
+    /// The size of the largest valid body, in bytes.
     pub max_body_bytes: usize,
 }
 
@@ -83,8 +83,8 @@ struct Fields<'a> {
 impl Rules {
     /// Reads a message body.
     ///
-    /// Fields beside `company`, `eventType` and `price` are ignored; of a repeated field the last
-    /// one counts.
+    /// Ignores fields other than `company`, `eventType` and `price`. The last one of repeated fields
+    /// counts.
     ///
     /// # Errors
     /// The first rule that the body breaks, in the order of [`Rejection`].
@@ -96,9 +96,9 @@ impl Rules {
             });
         }
         match serde_json::from_slice::<Fields>(body) {
-            // An array of the three values would be taken for the fields, too.
+            // Serde would also read an array of the three values.
             Ok(fields) if body.trim_ascii_start().starts_with(b"{") => self.check(&fields),
-            // Slower, but can tell what is wrong.
+            // Slower, but names the broken rule.
             _ => self.check(&examine(body)?),
         }
     }
@@ -149,7 +149,7 @@ fn text<'a>(name: &'static str, json: &'a str) -> Result<Cow<'a, str>, Rejection
         .map_err(|_| Rejection::WrongType(name))
 }
 
-/// A JSON number may be out of the range of a double (`1e999`): it is infinite then.
+/// A JSON number outside the range of a double (`1e999`) is read as infinite.
 fn number(name: &'static str, json: &str) -> Result<f64, Rejection> {
     json.parse().map_err(|_| Rejection::WrongType(name))
 }
@@ -164,8 +164,8 @@ pub struct Identity<'a> {
 }
 
 impl<'a> Identity<'a> {
-    /// Reads `<epoch>:<sequence>`. A publisher that knows nothing of identities may use
-    /// `message_id` for anything else: that is no identity, and no error.
+    /// Reads `<epoch>:<sequence>`. Other publishers may use `message_id` for something else: then the
+    /// trade has no identity, which is not an error.
     pub fn parse(message_id: &'a str) -> Option<Self> {
         let (epoch, sequence) = message_id.rsplit_once(':')?;
         let sequence = sequence.parse().ok()?;

@@ -7,15 +7,15 @@ use bson::oid::ObjectId;
 use crate::ledger::{EpochId, Ledger, Ranges};
 use crate::trade::{EventType, Trade};
 
-/// A trade in a window, with what ties it to its delivery.
+/// A trade in a window, and its delivery.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
     pub trade: Trade,
-    /// Which trade it is, where its publisher says so.
+    /// Its identity, if the publisher sends one.
     pub identity: Option<(EpochId, u64)>,
-    /// When it was published, in seconds since 1970, where its publisher says so.
+    /// When it was published, in seconds since 1970, if the publisher says so.
     pub timestamp: Option<u64>,
-    /// What acknowledges it.
+    /// The delivery tag that acknowledges it.
     pub delivery_tag: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct Side {
     pub average_price: Option<f64>,
 }
 
-/// What is known of a window's prices.
+/// Statistics of a window's prices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Average {
     pub count: usize,
@@ -86,12 +86,12 @@ fn mean(count: usize, prices: impl Iterator<Item = f64> + Clone) -> f64 {
     prices.map(|price| price / count).sum::<f64>().min(f64::MAX)
 }
 
-/// A window that is full, and on its way to the database.
+/// A full window, on its way to the database.
 #[derive(Debug)]
 pub struct FullWindow {
     pub entries: Vec<Entry>,
-    /// Where the window is written: its number in the queue, and the document's `_id`. They stay
-    /// as they are while the write is repeated, because an earlier try may have succeeded.
+    /// The window's number in the queue, and its document's `_id`. Both stay the same when the write is
+    /// repeated, because an earlier try may have succeeded.
     pub place: Option<Place>,
 }
 
@@ -112,7 +112,7 @@ impl FullWindow {
     pub fn ranges(&self) -> Vec<(EpochId, Ranges)> {
         let mut epochs: Vec<(EpochId, Ranges)> = Vec::new();
         for (epoch, sequence) in self.entries.iter().filter_map(|entry| entry.identity) {
-            // Neighbours in a window are nearly always of one epoch.
+            // Consecutive trades are nearly always of the same epoch.
             let at = epochs
                 .iter()
                 .rposition(|(e, _)| *e == epoch)
@@ -126,13 +126,13 @@ impl FullWindow {
     }
 }
 
-/// The trades in hand: one open window, and before it the full ones that are not stored yet.
+/// The unacknowledged trades: one open window, and before it the full ones that are not stored yet.
 #[derive(Debug)]
 pub struct Windows {
     size: usize,
     open: Vec<Entry>,
     full: VecDeque<FullWindow>,
-    /// Emptied windows, to be filled again.
+    /// The memory of stored windows, for reuse.
     spare: Vec<Vec<Entry>>,
 }
 
@@ -171,25 +171,25 @@ impl Windows {
         &mut self.full
     }
 
-    /// How many trades wait in the window that is not full yet.
+    /// How many trades the open window holds.
     pub fn open_len(&self) -> usize {
         self.open.len()
     }
 
-    /// Takes the oldest full window out, once it is stored.
+    /// Removes the oldest full window, once it is stored.
     pub fn pop_full(&mut self) -> Option<FullWindow> {
         self.full.pop_front()
     }
 
-    /// Gives an emptied window's memory back.
+    /// Keeps a stored window's memory for reuse.
     pub fn recycle(&mut self, window: FullWindow) {
         let mut entries = window.entries;
         entries.clear();
         self.spare.push(entries);
     }
 
-    /// Drops the trades that another consumer has stored meanwhile, and cuts the rest into windows
-    /// anew. Returns the delivery tags of the dropped ones.
+    /// Drops the trades that another consumer has stored meanwhile, and divides the rest into windows
+    /// again. Returns the delivery tags of the dropped trades.
     pub fn drop_stored(&mut self, ledger: &Ledger) -> Vec<u64> {
         let full = std::mem::take(&mut self.full);
         let open = std::mem::take(&mut self.open);
