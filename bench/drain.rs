@@ -1,6 +1,5 @@
-//! How fast the consumer drains a queue of prepared trades with majority writes, beside a reader
-//! of the same trades that does the least that a reader can do: it skips frames and acknowledges.
-//! That one shows what the broker gives.
+//! How fast the consumer drains a queue of prepared trades with majority writes, compared with a
+//! reader that only skips frames and acknowledges. The reader shows the limit of the broker.
 //!
 //! Both drain the same kind of queue in turn, several times; medians are printed. The time runs from
 //! the first window to the last, so that no start-up is in it.
@@ -266,7 +265,7 @@ fn prepare(queue: &str, kind: Kind, trades: u64) -> Outcome<()> {
         let header = [&60u16.to_be_bytes()[..], &[0; 2], &size, &properties];
         wire.frame(2, 1, &header.concat())?;
         wire.frame(3, 1, body.as_bytes())?;
-        // A few thousand at a time, so that the broker's memory stays its own.
+        // A few thousand at a time, so that the broker does not run out of memory.
         if sequence % 5000 == 4999 || sequence + 1 == trades {
             wire.out.flush()?;
             while confirmed < sequence + 1 {

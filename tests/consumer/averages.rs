@@ -1,4 +1,4 @@
-//! What goes in comes out: windows, averages, and what becomes of the rest.
+//! Known trades give the expected windows and averages.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn a_window_has_as_many_trades_as_configured() {
     eventually("the rest is back", async || market.waiting().await == 4).await;
 }
 
-/// A write costs every member of the replica set, however little is in it.
+/// A write costs every member of the replica set, however small it is.
 #[tokio::test]
 async fn windows_that_follow_quickly_are_stored_several_at_once() {
     let market = Market::open("quick").await;
@@ -91,7 +91,7 @@ async fn windows_that_follow_quickly_are_stored_several_at_once() {
         .map(|window| window.closed_at.timestamp_millis())
         .collect();
     let writes = closed.chunk_by(|one, next| one == next).count() as i64;
-    // One in 100 ms, one more whenever half of what may be in flight is waiting.
+    // One in 100 ms, and one more when half of the windows that may be in flight are waiting.
     let most = (closed[99] - closed[0]) / 100 + 100 / 32 + 3;
     assert!(
         writes <= most,

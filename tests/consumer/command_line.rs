@@ -1,4 +1,4 @@
-//! The program as an operator meets it: its commands, its end, its configuration.
+//! The commands, the shutdown and the configuration of the program.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn it_tells_its_usage_and_version() {
+async fn it_prints_usage_and_version() {
     let none: [(&str, String); 0] = [];
     let help = program(&["--help"], none.clone()).await;
     assert!(help.status.success());
@@ -36,7 +36,7 @@ async fn it_tells_its_usage_and_version() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_is_told_whole_with_exit_code_78() {
+async fn a_bad_configuration_prints_all_problems_and_exits_with_78() {
     let environment = [
         ("RABBITMQ_URL", "amqp:user:secret-word@host"),
         ("MONGODB_URL", "user:secret-word@host"),
@@ -70,7 +70,7 @@ async fn a_bad_configuration_is_told_whole_with_exit_code_78() {
 }
 
 #[tokio::test]
-async fn a_taken_http_address_is_told() {
+async fn a_taken_http_address_is_reported() {
     let market = Market::open("address").await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
@@ -87,7 +87,7 @@ async fn a_taken_http_address_is_told() {
 }
 
 #[tokio::test]
-async fn a_health_check_tells_whether_it_is_ready() {
+async fn a_health_check_reports_whether_it_is_ready() {
     let nobody = program(
         &["healthcheck"],
         [("HTTP_ADDRESS", "127.0.0.1:1".to_owned())],
@@ -116,7 +116,7 @@ async fn it_ends_in_time_even_when_the_database_does_not_answer() {
     let market = Market::open("deaf").await;
     market.declare(Kind::QuorumSingleActive).await;
     market.publish(Some("run"), 0..1500).await;
-    // Takes connections, and never says a word.
+    // Accepts connections, and never answers.
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!(
         "mongodb://{}/?directConnection=true",
@@ -136,10 +136,10 @@ async fn a_second_signal_ends_it_at_once() {
     let market = Market::alone("impatient").await;
     market.declare(Kind::QuorumSingleActive).await;
     let mut consumer = market.ready_consumer().await;
-    // Where the queue's last window is must be known before there is no primary to ask.
+    // The consumer must have read the queue's last window before the primary is gone.
     market.publish(Some("run"), 0..1000).await;
     market.windows(1).await;
-    // A write that cannot end holds the shutdown up.
+    // A write that cannot end delays the shutdown.
     let others = take_majority_away().await;
     market.publish(Some("run"), 1000..2000).await;
     eventually("a write is under way", async || {

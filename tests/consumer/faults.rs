@@ -1,4 +1,4 @@
-//! Whatever is killed, frozen, taken away or started twice: whole windows, no gap, no double.
+//! Faults: whatever is killed, frozen, removed or started twice, windows are whole, without gap or double.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ async fn a_stopped_consumer_leaves_its_open_window_to_the_next() {
     }
 }
 
-/// On every kind of queue there is: the second consumer takes over, trades are counted once.
+/// On every kind of queue the second consumer takes over, and trades are counted once.
 #[tokio::test]
 async fn a_standby_takes_over_within_seconds() {
     for kind in [
@@ -141,12 +141,12 @@ async fn two_active_consumers_store_whole_windows_and_count_every_trade_once() {
         read(&first).await > 0.0 && read(&second).await > 0.0,
         "both are active"
     );
-    // What the first one still holds of an open window goes to the second.
+    // The second consumer gets the trades of the first one's open window.
     first.stop().await;
     market.account(second, 30_000).await;
 }
 
-/// The worst of all: frozen while it holds trades and perhaps a write, replaced, and woken.
+/// The worst case: a consumer is frozen while it holds trades and perhaps writes, replaced, and woken.
 #[tokio::test]
 async fn a_frozen_consumer_that_wakes_up_after_its_replacement_counts_nothing_twice() {
     let market = Market::open("frozen").await;
@@ -198,7 +198,7 @@ async fn nothing_is_acknowledged_before_a_majority_has_it() {
     let market = Market::alone("majority").await;
     market.declare(Kind::QuorumSingleActive).await;
     let consumer = market.ready_consumer().await;
-    // Where the queue's last window is must be known before there is no primary to ask.
+    // The consumer must have read the queue's last window before the primary is gone.
     market.publish(Some("run"), 0..1000).await;
     eventually("the first window is stored", async || {
         consumer.metric("windows_stored_total").await == 1.0
@@ -245,7 +245,7 @@ async fn a_broker_that_dies_and_returns_loses_no_confirmed_trade() {
     market.declare(Kind::QuorumSingleActive).await;
     let consumer = market.ready_consumer().await;
     market.publish(Some("run"), 0..10_500).await;
-    // A broker younger than a few seconds may not have written down yet that the queue exists.
+    // In its first seconds a broker may not have stored yet that the queue exists.
     tokio::time::sleep(Duration::from_secs(3)).await;
     servers(&["kill", "rabbitmq"]).await;
     eventually("it notices", async || !consumer.is_ready().await).await;
@@ -306,7 +306,7 @@ async fn servers_that_are_not_there_yet_are_waited_for() {
 }
 
 #[tokio::test]
-async fn a_refused_user_is_told_without_the_password() {
+async fn a_refused_user_is_reported_without_the_password() {
     let market = Market::open("refused").await;
     let broker = variable("TEST_RABBITMQ_URL");
     let at = broker.rfind('@').expect("a user");

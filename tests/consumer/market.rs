@@ -1,5 +1,5 @@
-//! What the tests share: a queue and a database of their own on real servers, known trades, and
-//! the real program.
+//! Shared by the tests: a queue and a database of their own on real servers, known trades, and the
+//! real program.
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -19,11 +19,10 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Far longer than anything here takes, on a slow machine too: a test that waits for this long has
-/// failed.
+/// Far longer than anything takes, even on a slow machine: after that a test has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A test that stops servers has them alone; all others share them.
+/// A test that stops servers has them to itself. All others share them.
 static SERVERS: LazyLock<RwLock<()>> = LazyLock::new(|| RwLock::new(()));
 
 pub enum Claim {
@@ -177,7 +176,7 @@ impl Market {
             .expect("published")
     }
 
-    /// How many messages wait in the queue; those that a consumer holds are not among them.
+    /// The number of messages in the queue, without the unacknowledged ones.
     pub async fn waiting(&self) -> u32 {
         self.waiting_in(&self.queue).await
     }
@@ -310,14 +309,14 @@ impl Market {
     }
 }
 
-/// A test that fails with servers stopped must not make all that follow fail.
+/// A test that fails while servers are stopped must not make later tests fail.
 impl Drop for Market {
     fn drop(&mut self) {
         if !matches!(self._claim, Claim::Alone(_)) || !std::thread::panicking() {
             return;
         }
         for name in ["rabbitmq", "mongo1", "mongo2", "mongo3"] {
-            // Refused where one runs.
+            // Fails for servers that run.
             let started = std::process::Command::new(variable("TEST_SERVERS"))
                 .args(["start", name])
                 .stderr(Stdio::null())
@@ -418,7 +417,7 @@ impl Consumer {
     }
 
     pub fn signal(&self, signal: &str) {
-        // The shell's own `kill`: a minimal machine has no other.
+        // The shell's own `kill`: a minimal machine has no program of that name.
         let sent = std::process::Command::new("sh")
             .args(["-c", r#"kill "$0" "$1""#, signal, &self.id().to_string()])
             .status()
@@ -508,7 +507,7 @@ impl Consumer {
 
     /// Ends it as an operator does, and checks that it ends well and in time. Returns its log.
     pub async fn stop(self) -> String {
-        // Before it serves, it may not know yet what to do with a signal.
+        // Before it serves, it may not handle signals yet.
         eventually("it has started", async || self.is_serving().await).await;
         self.signal("-TERM");
         let watch = Stopwatch::start();
@@ -604,7 +603,7 @@ pub struct Stopwatch {
 /// The time of all processors since the machine's start, in the kernel's units.
 struct Processors {
     used: f64,
-    /// Wanted, but given to another machine on the same hardware.
+    /// Taken by another machine on the same hardware.
     stolen: f64,
 }
 
@@ -633,8 +632,8 @@ impl Stopwatch {
         }
     }
 
-    /// Fails unless less than `limit` has passed. The limit is for a machine whose processors are
-    /// its own: where others use them as well, it is longer in proportion.
+    /// Fails unless less than `limit` has passed. The limit grows with the share of the processors
+    /// that other machines take.
     pub fn assert_within(&self, limit: Duration, what: &str) {
         let now = Processors::read();
         let stolen = now.stolen - self.processors.stolen;

@@ -1,4 +1,4 @@
-//! Messages that are no valid trades: moved aside, and nothing is lost.
+//! Invalid trades move aside, and none is lost.
 
 use lapin::BasicProperties;
 use lapin::options::QueueDeclareOptions;
@@ -53,7 +53,7 @@ fn bad_messages(company: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn each_bad_message_is_moved_unchanged_with_the_reason_and_stops_nothing() {
+async fn each_invalid_trade_is_moved_unchanged_with_the_reason_and_stops_nothing() {
     let market = Market::open("rejected").await;
     let rejected = format!("{}.rejected", market.queue);
     market.declare(Kind::QuorumSingleActive).await;
@@ -115,7 +115,7 @@ async fn each_bad_message_is_moved_unchanged_with_the_reason_and_stops_nothing()
 }
 
 #[tokio::test]
-async fn bad_messages_alone_do_not_fill_the_line() {
+async fn invalid_trades_alone_do_not_stop_the_line() {
     let market = Market::open("only-bad").await;
     market.declare(Kind::Classic).await;
     let consumer = market

@@ -193,7 +193,7 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "breaks the silence twice a second, so that a frozen one is noticed",
+    "sends a heartbeat twice a second, so that a frozen live view is noticed",
     withLiveview(async ({ liveview }) => {
       const plain = await Viewer.open(liveview.socketUrl);
       const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
@@ -208,7 +208,7 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "shows what other people's consumers store, skips what is no average, and survives both",
+    "shows other consumers' averages, and skips invalid documents",
     withLiveview(async ({ database, liveview }) => {
       const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
       await database.store(
@@ -239,7 +239,7 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "passes markup in a company's name on as the text that it is",
+    "sends markup in a company's name as plain text",
     withLiveview(async ({ database, liveview }) => {
       const name = "<img src=x onerror=alert(1)>";
       await database.store(window(name, 1));
@@ -250,7 +250,7 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "forgets what is deleted, and starts anew when the collection is dropped",
+    "drops deleted averages, and starts again when the collection is dropped",
     withLiveview(async ({ database, liveview }) => {
       await database.store(window("MSFT", 1), window("TSLA", 2));
       const plain = await Viewer.open(liveview.socketUrl);
@@ -266,9 +266,9 @@ describe("to browsers, the live view", () => {
   );
 });
 
-describe("against bad company, the live view", () => {
+describe("against faulty clients, the live view", () => {
   it(
-    "closes whoever says something, and stays with the others",
+    "closes a connection that sends a message, and keeps the others",
     withLiveview(async ({ database, liveview }) => {
       const good = await Viewer.open(liveview.socketUrl);
       const garbage = ["hello", '{"type":"prices","prices":[]}', Buffer.alloc(512, 7), "x".repeat(1_000_000)];
@@ -286,7 +286,7 @@ describe("against bad company, the live view", () => {
   );
 
   it(
-    "survives bytes that are no WebSocket and no HTTP",
+    "survives bytes that are neither WebSocket nor HTTP",
     withLiveview(async ({ liveview }) => {
       const upgrade =
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -310,7 +310,7 @@ describe("against bad company, the live view", () => {
   );
 
   it(
-    "takes so many browsers and refuses the next with 503",
+    "accepts MAX_CONNECTIONS browsers, and refuses the next with 503",
     withLiveview(
       async ({ liveview }) => {
         const viewers = await Promise.all([1, 2, 3].map(() => Viewer.open(liveview.socketUrl)));
@@ -327,7 +327,7 @@ describe("against bad company, the live view", () => {
   );
 
   it(
-    "answers no page of another site, nor any other path",
+    "refuses other origins and other paths",
     withLiveview(
       async ({ liveview }) => {
         /** @param {string} url @param {string} [origin] */
@@ -352,7 +352,7 @@ describe("against bad company, the live view", () => {
   );
 
   it(
-    "never lets one that does not read slow the others, and brings it up to date when it reads again",
+    "keeps browsers fast beside one that does not read, and brings that one up to date later",
     withLiveview(async ({ database, liveview }) => {
       const slow = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
       const quick = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
@@ -380,7 +380,7 @@ describe("against bad company, the live view", () => {
 
 describe("a thousand browsers", () => {
   it(
-    "each get each average, soon",
+    "all receive every average, soon",
     withLiveview(async ({ database, liveview }) => {
       const viewers = await Promise.all(
         Array.from({ length: 1000 }, (_, index) =>
