@@ -81,6 +81,7 @@ let
   # In an environment: the path of a secret's file, which differs between renderings.
   secret = name: { secret = name; };
 
+  # each [ "a" "b" ] value: { a = value; b = value; }
   each =
     names: value:
     listToAttrs (
@@ -197,6 +198,7 @@ in
     ports
     liveviewNames
     numbered
+    each
     ;
 
   # All parts, in the order in which data passes them, for "local" or "containers".

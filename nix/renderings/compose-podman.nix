@@ -2,6 +2,7 @@
 topology:
 with builtins;
 let
+  inherit (topology) each;
   inherit (import ./containers/services.nix topology) kinds;
   operator = import ./containers/operator.nix topology;
   networks = import ./containers/networks.nix;
@@ -29,14 +30,6 @@ let
     ];
     tmpfs.raw = ''!override ["/run/nginx:size=1m,mode=1777", "/run/nginx/tmp:size=64m,mode=1777"]'';
   };
-
-  each =
-    names: value:
-    listToAttrs (
-      map (name: {
-        inherit name value;
-      }) names
-    );
 in
 import ./yaml.nix
   ''
