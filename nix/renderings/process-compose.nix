@@ -31,12 +31,12 @@ let
       availability.restart = "on_failure";
     };
     publisher = part: {
-      command = "exec target/local/stock-publisher";
+      command = "exec target/debug/stock-publisher";
       environment.HTTP_ADDRESS = address part;
       readiness_probe = answers "/readyz" part;
     };
     consumer = part: {
-      command = "exec target/local/stock-consumer";
+      command = "exec target/debug/stock-consumer";
       environment.HTTP_ADDRESS = address part;
       readiness_probe = answers "/readyz" part;
     };

@@ -11,7 +11,7 @@ import amqp from "amqplib";
 import { companies, root, run, Stockmarket } from "../lib/stockmarket.mjs";
 import { eventually, overload } from "../lib/waiting.mjs";
 
-const consumerProgram = join(root, "target/local/stock-consumer");
+const consumerProgram = join(root, "target/debug/stock-consumer");
 const windowSize = 1000;
 
 // --- known input ------------------------------------------------------------------
