@@ -50,6 +50,12 @@ fail() {
 # need COMMAND HOW-TO-GET-IT
 need() { command -v "$1" >/dev/null || fail "$1 is missing" "install $2"; }
 
+# go_build FOLDER PACKAGE PROGRAM: compiles a program without inlining, which takes two thirds of the
+# time; all with the same options, so that Go's standard library is compiled once.
+go_build() {
+  CGO_ENABLED=0 go -C "$STOCKMARKET_ROOT/$1" build -buildvcs=false -gcflags=all=-l -ldflags='-s -w' -o "$3" "$2"
+}
+
 # is_open PORT: whether it accepts connections on 127.0.0.1.
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
