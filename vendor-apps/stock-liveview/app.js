@@ -67,7 +67,7 @@ async function run() {
   process.on("SIGINT", onSignal);
 }
 
-/** Asks a running live view, started with the same environment, whether it is ready. */
+/** Asks the live view that was started with this environment whether it is ready. */
 async function healthcheck() {
   const { host, port } = readAddress(process.env);
   try {
@@ -105,10 +105,10 @@ function help() {
     const shown = fallback ? ` [${fallback}]` : "";
     return `  ${name.padEnd(width)}  ${meaning}${shown}\n`;
   });
-  return `Shows every company's newest average, as it happens.
+  return `Serves a web page that shows every company's newest average as it is stored.
 
   stock-liveview              serve the page until SIGTERM or SIGINT
-  stock-liveview healthcheck  exit 0 when the one started with this environment is ready, else 1
+  stock-liveview healthcheck  exit 0 if the live view started with this environment is ready, else 1
   stock-liveview --help
   stock-liveview --version
 

@@ -1,5 +1,5 @@
 /**
- * The page: messages of the live view go into the store; the overview or the detail view shows it.
+ * The page: messages of the live view go into the store, and the overview or the detail view shows it.
  */
 import { Connection } from "./connection.js";
 import { Detail } from "./detail.js";
@@ -13,12 +13,12 @@ const store = new Store();
 const overview = new Overview();
 /** @type {Detail | undefined} */
 let detail;
-/** The company that the address names; empty for all of them. */
+/** The company in the address; empty for the overview. */
 let chosen = "";
 
 let hasEverConnected = false;
 let isOpen = false;
-/** Whether the live view's data is current, as it says itself. */
+/** Whether the live view says that its data is current. */
 let isCurrent = true;
 /** The live view's clock minus ours, ms. */
 let clockOffset = 0;
@@ -48,7 +48,7 @@ function receive(message) {
       store.receiveAverages(message.averages);
       lastNews = now();
       break;
-    // A newer live view may send types that this page does not know.
+    // A newer live view may send other types.
   }
   planRedraw();
 }
@@ -58,7 +58,7 @@ function now() {
   return Date.now() + clockOffset;
 }
 
-/** Redraws at most once a frame, and never in a hidden tab. */
+/** Redraws at most once for each frame, and never in a hidden tab. */
 function planRedraw() {
   if (isRedrawPlanned) return;
   isRedrawPlanned = true;
@@ -124,7 +124,7 @@ function route() {
   detail = chosen ? new Detail(chosen, planRedraw) : undefined;
   redraw();
   scrollTo(0, 0);
-  // Keyboard and screen reader continue where the view changed.
+  // Moves the focus, so that keyboards and screen readers continue in the new view.
   if (!isFirst) (detail ?? { focus: () => byId("main").focus({ preventScroll: true }) }).focus();
 }
 
@@ -137,7 +137,7 @@ function companyInAddress() {
   }
 }
 
-// The fragment names a company, so the skip link must not change it.
+// The fragment is the company's name, so the skip link must not change it.
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("main").focus();

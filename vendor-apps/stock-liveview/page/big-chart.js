@@ -6,7 +6,7 @@ import { colour, fade, follow, onSchemeChange, withAlpha, withRoom } from "./dra
 import { price, when } from "./format.js";
 
 /** @typedef {import("./store.js").Points} Points */
-/** Gets `null` when no window is selected; the place in CSS pixels. @typedef {(index: number | null, left: number, top: number) => void} OnCursor */
+/** Called with the index of the selected window, or null, and its place in CSS pixels. @typedef {(index: number | null, left: number, top: number) => void} OnCursor */
 
 const FONT = '12px "Geist Variable", system-ui, sans-serif';
 /** A drag over fewer CSS pixels is a click. */
@@ -23,31 +23,18 @@ const AVERAGE = 3;
  */
 export function bigChart(place, colourName, { onCursor, onZoom }) {
   let isZoomed = false;
-  const chart = new uPlot(
-    {
-      width: place.clientWidth || 600,
-      height: place.clientHeight || 360,
-      padding: [12, 26, 0, 0],
-      legend: { show: false },
-      cursor: cursor(),
-      scales: { x: { time: true }, y: { range: (_, low, high) => withRoom(low, high) } },
-      axes: axes(),
-      series: series(colourName),
-      hooks: {
-        setCursor: [(self) => reportCursor(self, onCursor)],
-        setSelect: [
-          (self) => {
-            if (self.select.width < MIN_DRAG) return;
-            isZoomed = true;
-            onZoom(true);
-            zoomToSelection(self);
-          },
-        ],
-      },
-    },
-    [[], [], [], []],
-    place,
-  );
+  /** @param {uPlot} self */
+  const onSelect = (self) => {
+    if (self.select.width < MIN_DRAG) return;
+    isZoomed = true;
+    onZoom(true);
+    zoomToSelection(self);
+  };
+  const hooks = {
+    setCursor: [(/** @type {uPlot} */ self) => reportCursor(self, onCursor)],
+    setSelect: [onSelect],
+  };
+  const chart = new uPlot(options(place, colourName, hooks), [[], [], [], []], place);
   follow(place, (width, height) => chart.setSize({ width, height }));
   onSchemeChange(() => chart.redraw(false));
 
@@ -80,6 +67,21 @@ export function bigChart(place, colourName, { onCursor, onZoom }) {
     destroy() {
       chart.destroy();
     },
+  };
+}
+
+/** @param {HTMLElement} place @param {string} colourName @param {uPlot.Hooks.Arrays} hooks @returns {uPlot.Options} */
+function options(place, colourName, hooks) {
+  return {
+    width: place.clientWidth || 600,
+    height: place.clientHeight || 360,
+    padding: [12, 26, 0, 0],
+    legend: { show: false },
+    cursor: cursor(),
+    scales: { x: { time: true }, y: { range: (_, low, high) => withRoom(low, high) } },
+    axes: axes(),
+    series: series(colourName),
+    hooks,
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The detail view: one company, its newest window in full, and a chart of a range to choose.
+ * The detail view: one company's newest window in full, and a chart of a selectable range.
  */
 import { bigChart } from "./big-chart.js";
 import { isRange, RANGES } from "./contract.js";
@@ -13,7 +13,7 @@ import { isQuiet } from "./store.js";
 /** @typedef {import("./store.js").Company} Company */
 /** @typedef {import("./store.js").Points} Points */
 
-/** The newest windows, from memory. */
+/** The range of the newest windows, which the page holds already. */
 const LIVE = "live";
 const CHOICES = [
   { name: LIVE, label: "Live" },
@@ -26,9 +26,9 @@ export class Detail {
   #name;
   #onChange;
   #range = LIVE;
-  /** A range's points; undefined while the newest ones of the company are shown. @type {Points | undefined} */
+  /** The points of the selected range; undefined for LIVE and while they are loaded. @type {Points | undefined} */
   #history;
-  /** What the chart shows. @type {Points} */
+  /** The points in the chart. @type {Points} */
   #shown = { time: [], avgPrice: [], buy: [], sell: [] };
   /** @type {ReturnType<typeof bigChart> | undefined} */
   #chart;
@@ -39,7 +39,7 @@ export class Detail {
 
   /**
    * @param {string} name  the company's
-   * @param {() => void} onChange  called when the chosen range or its points change: `show` is due
+   * @param {() => void} onChange  called when the selected range or its points change; calls `show`
    */
   constructor(name, onChange) {
     this.#name = name;
@@ -108,7 +108,7 @@ export class Detail {
     setText(find(this.#element, ".age"), quiet ? `Quiet, last window ${since}` : since);
   }
 
-  /** Nothing is known of this company. @param {string} why */
+  /** Shows that there is no data for this company. @param {string} why */
   showNothing(why) {
     this.#element.classList.add("unknown");
     setText(byId("detail-note"), why);
@@ -230,7 +230,7 @@ export class Detail {
 
 /**
  * @param {string} company @param {string} range @param {AbortSignal} signal
- * @returns {Promise<Points | undefined>} undefined when it cannot be had now
+ * @returns {Promise<Points | undefined>} undefined when it cannot be read at the moment
  */
 async function fetchHistory(company, range, signal) {
   try {
@@ -241,7 +241,7 @@ async function fetchHistory(company, range, signal) {
   }
 }
 
-/** As many of the newest points as can be told apart. @param {Points} points @param {number} width  px */
+/** As many of the newest points as the width can show apart. @param {Points} points @param {number} width  px */
 function newestPart({ time, avgPrice, buy, sell }, width) {
   const limit = Math.max(60, Math.floor(width / 3.5));
   return {
@@ -257,5 +257,5 @@ function describe(history, span) {
   const { time } = history;
   if (time.length === 0) return "No windows in this range.";
   const covered = (time[time.length - 1] - time[0]) / span;
-  return covered < 0.9 ? `${count(time.length)} windows, all there are in this range.` : "";
+  return covered < 0.9 ? `${count(time.length)} windows in this range.` : "";
 }

@@ -1,5 +1,5 @@
 /**
- * What all charts share: colours, sizes, the space around a line.
+ * Shared by all charts: colours, sizes, the space around a line.
  */
 
 const PALETTE_SIZE = 8;
@@ -14,7 +14,7 @@ export function companyColour(index) {
   return `--company-${index % PALETTE_SIZE}`;
 }
 
-/** Calls `redraw` when the browser turns to light or dark. @param {() => void} redraw */
+/** Calls `redraw` when the colour scheme changes to light or dark. @param {() => void} redraw */
 export function onSchemeChange(redraw) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
@@ -27,7 +27,7 @@ export function follow(place, resize) {
   observer.observe(place);
 }
 
-/** The y range of a chart, with space above and below the line, even a flat one. @param {number} low @param {number} high @returns {[number, number]} */
+/** The y range of a chart: space above and below the line, also when it is flat. @param {number} low @param {number} high @returns {[number, number]} */
 export function withRoom(low, high) {
   const room = (high - low) * 0.14 || Math.abs(high) * 0.001 || 1;
   return [low - room, high + room];

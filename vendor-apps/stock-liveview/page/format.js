@@ -1,5 +1,5 @@
 /**
- * Numbers and times as people read them. Pure.
+ * Numbers and times for people. Pure.
  */
 
 const PRICE = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -22,7 +22,7 @@ export function price(price) {
   return typeof price === "number" ? PRICE.format(price).replace("-", "−") : "–";
 }
 
-/** A price before and from its decimal point on. @param {number} value @returns {[whole: string, fraction: string]} */
+/** A price, split before its decimal point. @param {number} value @returns {[whole: string, fraction: string]} */
 export function priceParts(value) {
   const [whole, fraction] = price(value).split(".");
   return [whole, `.${fraction}`];
@@ -46,7 +46,7 @@ export function signed(value) {
 export function change(from, to) {
   const difference = to - from;
   const text = signed(difference);
-  // What shows as 0.00 is no change, whatever the further digits say.
+  // A change that rounds to 0.00 is shown as none.
   const direction = /[1-9]/.test(text) ? (difference > 0 ? "up" : "down") : "same";
   const percent = from === 0 ? "" : ` (${signed((difference / Math.abs(from)) * 100)} %)`;
   return { direction, text: text + percent };
@@ -73,7 +73,7 @@ export function clock(time) {
   return CLOCK.format(time);
 }
 
-/** A time, with its day when it is not of these twelve hours. @param {number} time @param {number} now */
+/** A time, with its day when it is more than twelve hours away. @param {number} time @param {number} now */
 export function when(time, now) {
   return Math.abs(now - time) < 12 * 3_600_000 ? CLOCK.format(time) : DAY_AND_CLOCK.format(time);
 }

@@ -1,5 +1,5 @@
 /**
- * The overview: a card for every company, and all companies' rhythm below.
+ * The overview: a card for every company, and a row of bars for each below.
  */
 import { byId, factSetter, find, fromTemplate, setText } from "./dom.js";
 import { companyColour } from "./drawing.js";
@@ -14,7 +14,7 @@ import { isQuiet } from "./store.js";
 /** Windows in a card's chart: a minute at the default rate. */
 const CARD_POINTS = 60;
 
-/** What a part of the page does on news, and every second. @typedef {{element: HTMLElement, show: (company: Company) => void, tick: (company: Company, now: number) => void}} View */
+/** A part of the page. `show` is called for new data, `tick` every second. @typedef {{element: HTMLElement, show: (company: Company) => void, tick: (company: Company, now: number) => void}} View */
 
 export class Overview {
   #cards;

@@ -1,12 +1,12 @@
 /**
- * A range of a company's past that goes on as windows close. Pure.
+ * A range of a company's past, kept up to date as windows close. Pure.
  */
 
 /** @typedef {import("./store.js").Points} Points */
 
 /**
- * A range that goes on: new points at its end, old ones dropped at its start. Where points stand far apart, the
- * newest replaces the last until it is as far from the one before.
+ * Appends new points to a range and drops old ones at its start. In a sampled range, a new point replaces the last one
+ * until it is a sampling step away from the one before.
  * @param {Points} history @param {Points} points @param {number} since @param {number} span
  * @returns {Points}
  */

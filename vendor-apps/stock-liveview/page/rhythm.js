@@ -56,7 +56,7 @@ function cleared(canvas, width, height) {
 }
 
 /**
- * The newest prices as distances from the mean of all of them, scaled so that the farthest one shown is 1 or -1.
+ * Distances of the newest prices from the mean of all, scaled so that the farthest one shown is 1 or -1.
  * @param {number[]} prices @param {number} limit
  */
 export function distances(prices, limit) {

@@ -6,10 +6,10 @@ import { isQuiet } from "./store.js";
 
 /**
  * @typedef {object} Facts
- * @property {boolean} isOpen            whether the WebSocket is open and speaks
+ * @property {boolean} isOpen            whether the WebSocket is open and messages arrive
  * @property {boolean} hasEverConnected
- * @property {boolean} isCurrent         whether the live view calls its data current
- * @property {number} lastNews           when the last prices came, ms since 1970; 0 before the first
+ * @property {boolean} isCurrent         whether the live view says that its data is current
+ * @property {number} lastNews           when prices last arrived, ms since 1970; 0 before the first
  * @property {import("./store.js").Company[]} companies
  * @property {number} now                ms since 1970, by the live view's clock
  */
@@ -27,7 +27,7 @@ export function status({ isOpen, hasEverConnected, isCurrent, lastNews, companie
   return { state: "live", text: "Live" };
 }
 
-/** The time of the newest window; without windows, of the last news. @param {import("./store.js").Company[]} companies @param {number} lastNews */
+/** Says of when the prices are: the newest window, or without windows the last message. @param {import("./store.js").Company[]} companies @param {number} lastNews */
 function pricesOf(companies, lastNews) {
   if (!lastNews) return "";
   const newest = Math.max(...companies.map((company) => company.newest.time), 0);

@@ -1,11 +1,11 @@
 /**
- * What the page knows: for each company its newest average and the points of its chart. Pure: it knows neither the
- * connection nor the document.
+ * The page's data: each company's newest average and the points of its chart. Pure: it depends on neither the connection
+ * nor the document.
  */
 
 import { RECENT_AVERAGES } from "./contract.js";
 
-/** A company counts as quiet after so many times its usual interval without a window, but not before so long. */
+/** A company is quiet after this many times its usual interval without a window, and after at least QUIET_MS. */
 const QUIET_INTERVALS = 5;
 const QUIET_MS = 10_000;
 
@@ -26,7 +26,7 @@ const QUIET_MS = 10_000;
 /**
  * @typedef {object} Company
  * @property {string} name
- * @property {number} colour       which of the palette's colours it keeps as long as the page is open
+ * @property {number} colour       its colour in the palette, kept as long as the page is open
  * @property {Newest} newest
  * @property {Points} points
  */
@@ -49,8 +49,8 @@ export class Store {
   }
 
   /**
-   * Everything a live view knows. Older points that it no longer knows are kept; of the time it knows its word counts,
-   * so nothing appears twice, whichever live view told it before.
+   * Takes the whole state of a live view. Keeps points that are older than all of it, and replaces the others, so
+   * that no point appears twice when the page changes to another live view.
    * @param {Array<{company: string, newest: Newest} & Points>} histories
    */
   receiveHistory(histories) {
@@ -75,7 +75,7 @@ export class Store {
     }
   }
 
-  /** New averages, each told once. @param {Newest[]} averages */
+  /** Adds new averages. @param {Newest[]} averages */
   receiveAverages(averages) {
     for (const average of averages) {
       const { company: name, time, avgPrice, buy, sell } = average;
@@ -90,7 +90,7 @@ export class Store {
         this.#companies.set(name, company);
       }
       const { points } = company;
-      // Nearly always at the end; a late one goes where it belongs, for a chart's time runs one way.
+      // Nearly always at the end. A late one is inserted, because charts need their points in order of time.
       let index = points.time.length;
       while (index > 0 && points.time[index - 1] > time) index -= 1;
       if (index === points.time.length) company.newest = average;

@@ -32,9 +32,9 @@ const UNWANTED_MESSAGE = 1008;
  * @typedef {object} Viewer
  * @property {WebSocket} socket
  * @property {boolean} isPlain          gets only `prices`
- * @property {boolean} hasAnswered      since it was last pinged
- * @property {boolean} needsEverything  what it was sent so far does not add up to what there is
- * @property {number} behindSince       when it was first left out; Infinity while it keeps up
+ * @property {boolean} hasAnswered      whether it has answered the last ping
+ * @property {boolean} needsEverything  whether it missed something and must get the whole state
+ * @property {number} behindSince       when it first missed an update; Infinity while it keeps up
  */
 
 export class Audience {
@@ -42,10 +42,10 @@ export class Audience {
   #describe;
   /** @type {Set<Viewer>} */
   #viewers = new Set();
-  /** Averages that nobody was sent yet. @type {Average[]} */
+  /** Averages not sent yet. @type {Average[]} */
   #pending = [];
   #isEverythingPending = false;
-  /** What a newcomer is sent, until something changes. @type {Buffer | undefined} */
+  /** The encoded whole state, until something changes. @type {Buffer | undefined} */
   #everything;
   #lastSent = Number.NEGATIVE_INFINITY;
   /** @type {NodeJS.Timeout | undefined} */
@@ -53,12 +53,12 @@ export class Audience {
   /** @type {NodeJS.Timeout[]} */
   #timers;
 
-  /** How often each thing happened; the metrics read it. */
+  /** Counters for the metrics. */
   counts = { messages: 0, leftOut: 0, letGo: 0, unanswered: 0, abusive: 0 };
 
   /**
    * @param {Market} market
-   * @param {() => object} describe  what `alive` messages tell about this live view
+   * @param {() => object} describe  further fields of `alive` messages
    */
   constructor(market, describe) {
     this.#market = market;
@@ -81,14 +81,14 @@ export class Audience {
     return this.#viewers.size;
   }
 
-  /** Bytes that wait for browsers to read them. */
+  /** Bytes that browsers have not read yet. */
   get unreadBytes() {
     let bytes = 0;
     for (const { socket } of this.#viewers) bytes += socket.bufferedAmount;
     return bytes;
   }
 
-  /** Takes in a browser and brings it up to date. @param {WebSocket} socket */
+  /** Adds a browser and sends it the whole state. @param {WebSocket} socket */
   welcome(socket) {
     /** @type {Viewer} */
     const viewer = {
@@ -110,18 +110,18 @@ export class Audience {
       socket.close(UNWANTED_MESSAGE, "this live view only talks");
     });
     if (!viewer.isPlain) this.#send(viewer, this.#alive());
-    // While an update waits to be sent, this one gets everything along with it: at once it would get some of it twice.
+    // When an update is due, the browser gets everything with it. Sent now, it would get some of it twice.
     if (!this.#flushTimer) this.#bringUpToDate(viewer);
   }
 
-  /** Tells every browser to go elsewhere. */
+  /** Closes all connections, so that browsers connect elsewhere. */
   dismiss() {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#flushTimer);
     for (const { socket } of this.#viewers) socket.close(GOING_AWAY, "this live view stops");
   }
 
-  /** Cuts off whoever is still there. */
+  /** Cuts the connections that are still open. */
   cutOff() {
     for (const { socket } of this.#viewers) socket.terminate();
   }
@@ -166,7 +166,7 @@ export class Audience {
     }
   }
 
-  /** So that a frozen live view is told from one without news. */
+  /** Sends a sign of life when there is no news, so that browsers notice a frozen live view. */
   #breakSilence() {
     const now = performance.now();
     if (now - this.#lastSent < SILENCE_MS) return;
@@ -174,7 +174,7 @@ export class Audience {
     const alive = this.#alive();
     for (const viewer of this.#viewers) {
       if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, now);
-      // It reads again, and there may be no update for long. One that waits to be sent would bring it anyway.
+      // It reads again. The next update may be far away, unless one is due already.
       else if (viewer.needsEverything && !this.#flushTimer) this.#bringUpToDate(viewer);
       // The original page does not know `alive`; a ping keeps its connection alive.
       else if (viewer.isPlain) viewer.socket.ping();
@@ -222,7 +222,7 @@ export class Audience {
   }
 }
 
-/** A message in bytes, made once for all browsers. @param {object} message */
+/** Encodes a message once for all browsers. @param {object} message */
 function encode(message) {
   return Buffer.from(JSON.stringify(message));
 }

@@ -1,7 +1,6 @@
 /**
- * An average: one document of the collection, made safe. Every consumer may write documents, so nothing in one is
- * trusted: what the contract requires (`company`, `avgPrice`) must be right, or the document is skipped; what it
- * only allows is left out when it is wrong.
+ * An average: one document of the collection, checked. Any consumer may have written it, so no field is trusted. A
+ * document without a valid `company` and `avgPrice` is skipped. An invalid optional field is left out.
  */
 import { ObjectId } from "mongodb";
 import { MAX_NAME_LENGTH } from "../page/contract.js";
@@ -13,12 +12,12 @@ import { MAX_NAME_LENGTH } from "../page/contract.js";
  */
 
 /**
- * As it goes to browsers: plain JSON, dates as milliseconds since 1970 except where the document holds them.
+ * An average as it is sent to browsers: plain JSON, times in milliseconds since 1970.
  * @typedef {object} Average
- * @property {string} _id               the document's, as text
+ * @property {string} _id               of the document, as text
  * @property {string} company
  * @property {number} avgPrice          the mean over the whole window
- * @property {number} time              when the window was closed, ms since 1970: what charts have on their x axis
+ * @property {number} time              when the window was closed, ms since 1970; the x axis of charts
  * @property {number} [count]           trades in the window
  * @property {Side} [buy]
  * @property {Side} [sell]
@@ -26,15 +25,15 @@ import { MAX_NAME_LENGTH } from "../page/contract.js";
  * @property {number} [maxPrice]
  */
 
-/** An average and where it stands among its company's. @typedef {{average: Average, order: Order}} Stored */
+/** An average, and its sort key among its company's. @typedef {{average: Average, order: Order}} Stored */
 
 /**
- * Orders documents as the database orders their `_id`, for "newest" is defined by `_id` alone: first by the rank of
- * its type, then by value.
+ * Sorts documents as the database sorts their `_id`: by the rank of its type, then by value. The newest average is the
+ * one with the highest `_id`.
  * @typedef {readonly [rank: number, value: number | string]} Order
  */
 
-/** Fields a reader needs; `trades` and `ledger`, which grow with every redelivery, stay in the database. */
+/** The fields to read. `trades` and `ledger` are large, so they stay in the database. */
 export const PROJECTION = Object.freeze({
   company: 1,
   avgPrice: 1,
@@ -48,8 +47,8 @@ export const PROJECTION = Object.freeze({
 
 /**
  * @param {unknown} document  anything found in the collection
- * @param {number} now        ms since 1970; the time of a document that tells none
- * @returns {Stored | undefined} undefined when it is no average
+ * @param {number} now        ms since 1970; used for a document without a time
+ * @returns {Stored | undefined} undefined when it is not an average
  */
 export function parseAverage(document, now) {
   if (!isObject(document)) return undefined;
@@ -82,7 +81,7 @@ export function compareOrder(a, b) {
 }
 
 /**
- * Averages as a chart wants them and in few bytes: a list for each field, prices to four decimals.
+ * Averages as the charts take them: one list for each field, prices rounded to four decimals to save bytes.
  * @param {Average[]} averages  oldest first
  */
 export function columns(averages) {
@@ -99,7 +98,7 @@ function rounded(price) {
   return typeof price === "number" ? Math.round(price * 10_000) / 10_000 : null;
 }
 
-/** The text that stands for an `_id` of any type. @param {unknown} id */
+/** An `_id` of any type as text. @param {unknown} id */
 export function idText(id) {
   if (id instanceof ObjectId) return id.toHexString();
   return typeof id === "string" ? id : String(JSON.stringify(id) ?? id);
@@ -129,7 +128,7 @@ function asSide(value) {
   return { count, avgPrice: asNumber(value.avgPrice) ?? null };
 }
 
-/** A finite number, whichever of the database's number types holds it. @param {unknown} value */
+/** A finite number, of any of the database's number types. @param {unknown} value */
 function asNumber(value) {
   const isWrapped = isObject(value) && ["Long", "Decimal128", "Int32", "Double"].includes(String(value._bsontype));
   const number = typeof value === "number" ? value : isWrapped ? Number(String(value)) : Number.NaN;

@@ -1,6 +1,5 @@
 /**
- * The configuration, read from the environment. `VARIABLES` is its reference: `--help` prints it, and the README's
- * table says the same.
+ * The configuration, read from the environment. `VARIABLES` is its reference: `--help` prints it.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,15 +7,15 @@ import { hostname } from "node:os";
 
 /**
  * @typedef {object} Config
- * @property {string} mongodbUrl      connection string; may hold a password, never log it
+ * @property {string} mongodbUrl      connection string; may contain a password: never log it
  * @property {string} mongodbDb       database that holds the averages
- * @property {string} mongodbCollection collection that holds the averages, one document per window
+ * @property {string} mongodbCollection collection of averages, one document for each window
  * @property {string} host            address to listen on
- * @property {number} port            port to listen on; 0 takes a free one
- * @property {string} name            what this live view is called on the page and in the logs
- * @property {string} nodeEnv         as in every Node program; only logged
- * @property {number} maxConnections  WebSockets open at the same time; one more is refused with 503
- * @property {string[]} allowedOrigins origins besides its own that may open a WebSocket; `*` allows all
+ * @property {number} port            port to listen on; 0 means any free port
+ * @property {string} name            name of this live view on the page and in the logs
+ * @property {string} nodeEnv         only logged
+ * @property {number} maxConnections  limit of open WebSockets; further ones get 503
+ * @property {string[]} allowedOrigins further origins that may open a WebSocket; `*` allows all
  * @property {"text" | "json"} logFormat
  * @property {"debug" | "info" | "warn" | "error"} logLevel
  */
@@ -26,19 +25,19 @@ export const VARIABLES = [
   {
     name: "MONGODB_URL",
     fallback: "mongodb://127.0.0.1:27017,127.0.0.1:27018,127.0.0.1:27019/?replicaSet=rs0",
-    meaning: "the database that holds the averages",
+    meaning: "connection string of the database",
   },
-  { name: "MONGODB_URL_FILE", fallback: "", meaning: "a file that holds MONGODB_URL instead" },
+  { name: "MONGODB_URL_FILE", fallback: "", meaning: "file that contains MONGODB_URL, instead of the variable" },
   { name: "MONGODB_DB", fallback: "stockmarket", meaning: "name of the database" },
   { name: "MONGODB_COLLECTION", fallback: "stocks", meaning: "name of the collection" },
   { name: "HOST", fallback: "127.0.0.1", meaning: "address to listen on (0.0.0.0 for all)" },
-  { name: "PORT", fallback: "3000", meaning: "port to listen on (0 for a free one)" },
+  { name: "PORT", fallback: "3000", meaning: "port to listen on (0 for any free port)" },
   {
     name: "LIVEVIEW_NAME",
     fallback: "",
-    meaning: "what the page calls this live view (default: host name and port)",
+    meaning: "name of this live view on the page (default: host name and port)",
   },
-  { name: "MAX_CONNECTIONS", fallback: "5000", meaning: "WebSockets open at the same time" },
+  { name: "MAX_CONNECTIONS", fallback: "5000", meaning: "limit of open WebSockets" },
   {
     name: "ALLOWED_ORIGINS",
     fallback: "",
@@ -46,7 +45,7 @@ export const VARIABLES = [
   },
   { name: "LOG_FORMAT", fallback: "", meaning: "text or json (default: text on a terminal)" },
   { name: "LOG_LEVEL", fallback: "info", meaning: "debug, info, warn or error" },
-  { name: "NODE_ENV", fallback: "development", meaning: "only shown in the log" },
+  { name: "NODE_ENV", fallback: "development", meaning: "only logged" },
 ];
 
 /** Everything that is wrong with the configuration, one line each. */
@@ -63,7 +62,7 @@ export class ConfigError extends Error {
  * Reads the configuration.
  * @param {Record<string, string | undefined>} env
  * @returns {Config}
- * @throws {ConfigError} naming every problem at once, never a value that may be secret
+ * @throws {ConfigError} with every problem at once, and no value that may be secret
  */
 export function readConfig(env) {
   /** @type {string[]} */
@@ -97,7 +96,7 @@ export function readConfig(env) {
     return value ?? /** @type {T} */ (choices[0]);
   };
 
-  /** The value of a variable that may be given as a file. @param {string} name */
+  /** The value of a variable, or the content of the file that `<name>_FILE` names. @param {string} name */
   const secret = (name) => {
     const file = env[`${name}_FILE`]?.trim();
     if (!file) return text(name);
@@ -118,7 +117,7 @@ export function readConfig(env) {
 
   const mongodbUrl = secret("MONGODB_URL");
   if (mongodbUrl && !isConnectionString(mongodbUrl)) {
-    problems.push(`MONGODB_URL is no valid connection string; an example: ${fallbacks.get("MONGODB_URL")}`);
+    problems.push(`MONGODB_URL must be a connection string, for example ${fallbacks.get("MONGODB_URL")}`);
   }
   const mongodbDb = matching(
     "MONGODB_DB",
@@ -169,7 +168,7 @@ export function readConfig(env) {
 }
 
 /**
- * Where a live view with this environment is asked from the same machine.
+ * The address at which a live view with this environment can be reached from the same machine.
  * @param {Record<string, string | undefined>} env
  * @returns {{host: string, port: string}} unchecked
  */
@@ -183,10 +182,10 @@ export function readAddress(env) {
 /** @param {string} url */
 function isConnectionString(url) {
   if (!/^mongodb(\+srv)?:\/\//.test(url)) return false;
-  // Loaded when it is needed: a health check, run every few seconds, starts in half the time without it.
+  // Loaded only here: health checks run every few seconds, and start in half the time without the driver.
   const { MongoClient } = /** @type {typeof import("mongodb")} */ (createRequire(import.meta.url)("mongodb"));
   try {
-    // The driver's own parser: it connects only when asked to. Its message is dropped, for it may quote the URL.
+    // The constructor parses, but does not connect. Its message is dropped because it may quote the URL.
     new MongoClient(url);
     return true;
   } catch {

@@ -1,10 +1,10 @@
 /**
- * The feed: brings every average from the database into the market, in the order and exactly as often as it was
- * stored, through whatever happens to the database.
+ * The feed: brings every stored average from the database into the market, once and in order, also when the database
+ * fails for a while.
  *
- * A replica set offers a change stream: one snapshot at a known time of the cluster, then every change since that
- * time, resumed by its token after a failover. A single MongoDB offers none: there the newest averages are asked for
- * twice a second, by index.
+ * On a replica set it reads one snapshot at a known cluster time, then follows a change stream from that time. After a
+ * failover it resumes the stream by its token. A standalone MongoDB has no change streams: there it queries the newest
+ * averages twice a second, by index.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError } from "mongodb";
@@ -17,19 +17,19 @@ import { RECENT_AVERAGES } from "../page/contract.js";
 /** @typedef {import("./log.js").Log} Log */
 /** @typedef {"connecting" | "change stream" | "polling" | "unreachable"} FeedState */
 
-/** How long the database may hold back an answer when there is no news: also how often we know that it lives. */
+/** How long the database waits for a change before it answers. So this is also how often it shows that it is alive. */
 const AWAIT_MS = 500;
 const POLL_INTERVAL_MS = 500;
-/** A query that takes longer is given up: it would only be so slow without its index. */
+/** Time limit of a query. With its index, a query takes far less. */
 const QUERY_MS = 4000;
-/** Without an answer for so long, what we show may be old. */
+/** Without an answer for this long, the data counts as stale. */
 const CURRENT_MS = 5000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
-/** Averages looked through at start where no index leads to each company's newest. */
+/** Averages read at start when the index is missing, over all companies. */
 const UNINDEXED_LOOK_BACK = 5000;
 
-/** Server errors after which a change stream cannot go on from where it was. */
+/** Server errors after which a change stream cannot be resumed. */
 const NOT_RESUMABLE = new Set([
   136, // CappedPositionLost
   222, // CloseChangeStream
@@ -39,7 +39,7 @@ const NOT_RESUMABLE = new Set([
   286, // ChangeStreamHistoryLost
 ]);
 
-/** Only what is shown leaves the database: the lists of counted trades stay there. */
+/** Leaves out the large fields that are not shown: the lists of counted trades. */
 const PIPELINE = [
   { $match: { operationType: { $in: ["insert", "replace", "update", "delete", "invalidate"] } } },
   { $unset: ["fullDocument.trades", "fullDocument.ledger", "updateDescription"] },
@@ -52,11 +52,11 @@ export class Feed {
   /** @type {FeedState} */
   #state = "connecting";
   #lastAnswer = Number.NEGATIVE_INFINITY;
-  /** Where the change stream goes on. @type {import("mongodb").ResumeToken | undefined} */
+  /** Where the change stream resumes. @type {import("mongodb").ResumeToken | undefined} */
   #token;
   #warnedOfIndex = false;
 
-  /** How often each thing happened; the metrics read it. */
+  /** Counters for the metrics. */
   counts = { resumed: 0, reloaded: 0, failed: 0 };
 
   /** @param {Collection} collection @param {Market} market @param {Log} log */
@@ -71,13 +71,13 @@ export class Feed {
     return this.#state;
   }
 
-  /** Whether what the market holds is what the database holds, give or take a moment. */
+  /** Whether the market is up to date with the database, give or take a moment. */
   get isCurrent() {
     const isFollowing = this.#state === "change stream" || this.#state === "polling";
     return isFollowing && performance.now() - this.#lastAnswer < CURRENT_MS;
   }
 
-  /** Follows the database until `signal` is aborted; only then it returns. @param {AbortSignal} signal */
+  /** Follows the database. Returns only when `signal` is aborted. @param {AbortSignal} signal */
   async run(signal) {
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
@@ -94,16 +94,16 @@ export class Feed {
         this.counts.failed += 1;
         if (performance.now() - this.#lastAnswer < CURRENT_MS) retryMs = FIRST_RETRY_MS;
         this.#become("unreachable", reason(error));
-        // Half of it left to chance, so that several live views do not ask in step.
+        // Half of the wait is random, so that several live views do not retry in step.
         await sleep(retryMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
       }
     }
   }
 
-  /** Whether this database has change streams at all. */
+  /** Whether this deployment has change streams: a replica set or a sharded cluster. */
   async #isReplicated() {
-    // After a first connection that failed, the driver tries again only when it is told to.
+    // After a failed first connection, the driver connects again only when told to.
     await this.#collection.db.client.connect();
     const hello = await this.#collection.db.command({ hello: 1 });
     return hello.setName !== undefined || hello.msg === "isdbgrid";
@@ -144,7 +144,7 @@ export class Feed {
       case "insert":
       case "replace":
       case "update":
-        // An updated document that was deleted meanwhile comes without its content.
+        // A document that was deleted since its update comes without its content.
         if (change.fullDocument) this.#market.add(change.fullDocument);
         break;
       case "delete":
@@ -154,17 +154,17 @@ export class Feed {
   }
 
   /**
-   * Brings everything recent into the market.
-   * @returns {Promise<import("mongodb").Timestamp>} the cluster's time from which on changes are missing
+   * Reads all recent averages into the market.
+   * @returns {Promise<import("mongodb").Timestamp>} the cluster time from which to follow changes
    */
   async #reload() {
-    // Causally consistent majority reads see everything up to the time of the session's first answer: so a change is
-    // in the snapshot, or it comes after that time and thus in the stream. Some are in both; the market knows them.
+    // Causally consistent majority reads see everything up to the operation time of the session's first answer. So
+    // every change is in these reads or in the stream from that time. Some are in both: the market ignores duplicates.
     const session = this.#collection.db.client.startSession({ causalConsistency: true });
     try {
       await this.#collection.db.command({ ping: 1 }, { session });
       const time = session.operationTime;
-      if (!time) throw new Error("the database tells no operation time");
+      if (!time) throw new Error("the database reports no operation time");
       await this.#readRecent(RECENT_AVERAGES, { session, readConcern: { level: "majority" } });
       this.counts.reloaded += 1;
       return time;
@@ -183,10 +183,10 @@ export class Feed {
       await sleep(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       round += 1;
-      // New companies are looked for less often: that costs more than asking for the known ones.
+      // New companies are looked for less often: it costs more than reading the known ones.
       await this.#readRecent(20, {}, round % 4 === 0 ? undefined : this.#market.companies());
       this.#answered("polling");
-      // A single database may be turned into a replica set while we run.
+      // A standalone MongoDB may be turned into a replica set while the live view runs.
       if (round % 120 === 0 && (await this.#isReplicated())) return;
     }
   }
@@ -195,7 +195,7 @@ export class Feed {
    * Adds each company's newest averages to the market, oldest first.
    * @param {number} limit  averages per company
    * @param {import("mongodb").FindOptions} [options]
-   * @param {readonly string[]} [companies]  all there are, unless given
+   * @param {readonly string[]} [companies]  default: all in the collection
    */
   async #readRecent(limit, options = {}, companies) {
     const isIndexed = await this.#isIndexed();
@@ -221,14 +221,14 @@ export class Feed {
     for (const document of newestFirst.reverse()) this.#market.add(document);
   }
 
-  /** Whether an index leads to a company's newest average. Without it all works, but for companies long quiet. */
+  /** Whether the index is there. Without it, companies that have been quiet for long are not shown. */
   async #isIndexed() {
     const indexes = await this.#collection.indexes().catch((error) => {
       const isNotThereYet = error instanceof MongoError && error.code === 26;
       if (isNotThereYet) return undefined;
       throw error;
     });
-    // A collection that does not exist yet is as quick to read as an indexed one.
+    // A collection that does not exist yet needs no index.
     if (!indexes) return true;
     const isThere = indexes.some(({ key }) => Object.keys(key)[0] === "company" && Object.keys(key)[1] === "_id");
     if (!isThere && !this.#warnedOfIndex) {
@@ -264,7 +264,7 @@ function isLost(error) {
   );
 }
 
-/** `distinct` takes the session and the read concern, but no sorting. @param {import("mongodb").FindOptions} options */
+/** The options that `distinct` takes, too. @param {import("mongodb").FindOptions} options */
 function distinctOptions({ session, readConcern }) {
   return { ...(session && { session }), ...(readConcern && { readConcern }) };
 }

@@ -1,6 +1,6 @@
 /**
- * A company's past, for the charts. The cost of an answer is bounded whatever the collection's size: at most
- * `MAX_POINTS` averages are read, by index; a longer past is sampled, one look-up for each point.
+ * A company's past averages, for the charts. The cost of an answer does not depend on the size of the collection: it
+ * reads at most `MAX_POINTS` averages by index, and samples longer ranges with one query for each point.
  */
 import { ObjectId } from "mongodb";
 import { isRange, MAX_NAME_LENGTH, RANGES } from "../page/contract.js";
@@ -11,14 +11,14 @@ import { reason } from "./log.js";
 /** @typedef {import("./average.js").Average} Average */
 /** @typedef {{status: number, body: object, maxAge: number}} Answer */
 
-/** A range with no more averages than this is shown whole. */
+/** A range with fewer averages than this is returned whole. */
 const MAX_POINTS = 1000;
-/** Points of a range with more averages than that. */
+/** Points of a range with more averages. */
 const SAMPLES = 240;
-/** Concurrent look-ups of all requests together, so that other readers of the database are not delayed. */
+/** Concurrent queries of all requests together, so that other readers of the database are not delayed. */
 const CONCURRENCY = 8;
 const QUERY_MS = 3000;
-/** Cached answers: many browsers then cost the database as much as one. */
+/** Cached answers, so that many browsers cost the database as much as one. */
 const MAX_CACHED = 200;
 
 export class History {
@@ -109,7 +109,7 @@ export class History {
   }
 }
 
-/** The lowest `_id` of a time. @param {number} time  ms since 1970 */
+/** The lowest `_id` of a second. @param {number} time  ms since 1970 */
 function idAt(time) {
   return ObjectId.createFromTime(Math.floor(time / 1000));
 }

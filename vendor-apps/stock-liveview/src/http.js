@@ -12,7 +12,7 @@ const A_YEAR = "public, max-age=31536000, immutable";
  * @typedef {object} Parts
  * @property {Assets} assets
  * @property {() => boolean} isReady      whether the database is reachable and the data current
- * @property {() => string} state         the feed's, for people who ask why it is not ready
+ * @property {() => string} state         of the feed; `/readyz` prints it
  * @property {() => Promise<{contentType: string, text: string}>} metrics
  * @property {import("./history.js").History} history
  */

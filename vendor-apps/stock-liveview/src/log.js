@@ -1,5 +1,5 @@
 /**
- * Structured logs on stderr: one line each, for people on a terminal, JSON for machines otherwise.
+ * Structured logs on stderr, one line each: text or JSON.
  */
 
 const LEVELS = /** @type {const} */ (["debug", "info", "warn", "error"]);
@@ -11,8 +11,8 @@ const LEVELS = /** @type {const} */ (["debug", "info", "warn", "error"]);
 /**
  * @param {object} options
  * @param {"text" | "json"} options.format
- * @param {(typeof LEVELS)[number]} options.level  the least that is written
- * @param {(line: string) => void} [options.write]  where a line goes; stderr unless told otherwise
+ * @param {(typeof LEVELS)[number]} options.level  lowest level that is written
+ * @param {(line: string) => void} [options.write]  default: to stderr
  * @returns {Log}
  */
 export function createLog({ format, level, write = (line) => process.stderr.write(line) }) {
@@ -41,13 +41,13 @@ export function createLog({ format, level, write = (line) => process.stderr.writ
   };
 }
 
-/** Keeps a field on one line, so that no text from outside can forge a log line. @param {string} text */
+/** Keeps a field on one line, so that text from outside cannot forge a log line. @param {string} text */
 function quoted(text) {
   return /^[\w.:/@+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
 /**
- * What an error says, safe to log: passwords in connection strings are blanked.
+ * An error's message without the passwords of connection strings, safe to log.
  * @param {unknown} error
  */
 export function reason(error) {

@@ -1,6 +1,6 @@
 /**
- * The market as this live view knows it: of every company the newest averages, in memory. It knows neither database
- * nor browser. Adding an average costs the same however many the database holds.
+ * The market: the newest averages of every company, in memory. It depends on neither the database nor the browsers.
+ * The cost of adding an average does not depend on the size of the collection.
  */
 import { EventEmitter } from "node:events";
 import { RECENT_AVERAGES } from "../page/contract.js";
@@ -9,27 +9,27 @@ import { compareOrder, parseAverage } from "./average.js";
 /** @typedef {import("./average.js").Average} Average */
 /** @typedef {import("./average.js").Stored} Stored */
 
-/** Companies kept: what a consumer gone wild writes must not fill the memory. */
+/** Limit of companies, so that a faulty consumer cannot fill the memory. */
 const MAX_COMPANIES = 500;
 
 const alphabetical = new Intl.Collator("en").compare;
 
 /**
  * Events:
- * - `average` (Average): a new one, told once however often it was added.
- * - `replaced` (): something else than a new one changed: ask for everything again.
- * - `skipped` (): a document that is no average was added.
+ * - `average` (Average): a new average. Emitted once, even when the same average is added again.
+ * - `replaced` (): anything else changed. Read the whole state again.
+ * - `skipped` (): a document was not an average, or there were too many companies.
  * @extends {EventEmitter<{average: [Average], replaced: [], skipped: []}>}
  */
 export class Market extends EventEmitter {
   /** Oldest first, by company. @type {Map<string, Stored[]>} */
   #recent = new Map();
 
-  /** Companies in the order in which they are shown. @type {string[]} */
+  /** Names in the order of the page. @type {string[]} */
   #companies = [];
 
   /**
-   * Takes in a document of the collection, whatever it holds.
+   * Adds a document of the collection, which may hold anything.
    * @param {unknown} document
    * @param {number} [now]  ms since 1970
    */
@@ -42,7 +42,7 @@ export class Market extends EventEmitter {
     this.#insert(stored);
   }
 
-  /** Forgets an average that was deleted from the database. @param {string} id */
+  /** Removes an average that was deleted from the database. @param {string} id */
   remove(id) {
     for (const [company, recent] of this.#recent) {
       const index = recent.findIndex(({ average }) => average._id === id);
@@ -54,7 +54,7 @@ export class Market extends EventEmitter {
     }
   }
 
-  /** Forgets everything: the collection was dropped. */
+  /** Removes everything: the collection was dropped. */
   clear() {
     this.#recent.clear();
     this.#companies = [];
@@ -76,7 +76,7 @@ export class Market extends EventEmitter {
     return (this.#recent.get(company) ?? []).map(({ average }) => average);
   }
 
-  /** A company's list, new if there is none yet; undefined when there are too many companies. @param {string} company */
+  /** A company's list, created when needed; undefined when there are too many companies. @param {string} company */
   #list(company) {
     const known = this.#recent.get(company);
     if (known) return known;
@@ -97,13 +97,13 @@ export class Market extends EventEmitter {
   /** @param {Stored} stored */
   #insert(stored) {
     const recent = /** @type {Stored[]} */ (this.#recent.get(stored.average.company));
-    // From the end, for nearly every average is its company's newest.
+    // From the end: nearly every average is its company's newest.
     let index = recent.length;
     while (index > 0 && compareOrder(recent[index - 1].order, stored.order) > 0) index -= 1;
 
     const twin = recent[index - 1];
     if (twin && compareOrder(twin.order, stored.order) === 0) {
-      // One that tells no time got that of its arrival: it stays.
+      // Keeps the time: for a document without one, it is the time when it first arrived.
       const { time } = twin.average;
       const changed = { ...stored.average, time };
       if (JSON.stringify(twin.average) === JSON.stringify(changed)) return;

@@ -1,5 +1,5 @@
 /**
- * Metrics for Prometheus. They are read from the parts when somebody asks, so that no part knows of them.
+ * Metrics for Prometheus. They are read from the parts on request, so that no part depends on them.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 
@@ -48,21 +48,25 @@ export function createMetrics({ feed, market, audience, connections }) {
     });
   };
 
-  gauge("ready", "1 while the database is reachable and the data current", () => Number(feed.isCurrent));
-  gauge("companies", "Companies that are shown", () => market.companies().length);
-  counter("averages", "Averages that were taken in", () => averages);
-  counter("documents_skipped", "Documents that are no average", () => skipped);
-  counter("feed_resumed", "Times the change stream went on from where it was", () => feed.counts.resumed);
-  counter("feed_reloaded", "Times all recent averages were read", () => feed.counts.reloaded);
-  counter("feed_failed", "Times the feed was interrupted", () => feed.counts.failed);
+  gauge("ready", "1 while the database answers and the data is current, else 0", () => Number(feed.isCurrent));
+  gauge("companies", "Companies shown", () => market.companies().length);
+  counter("averages", "Averages received from the database", () => averages);
+  counter("documents_skipped", "Documents skipped because they are not averages", () => skipped);
+  counter("feed_resumed", "Times the change stream was resumed", () => feed.counts.resumed);
+  counter("feed_reloaded", "Times all recent averages were read again", () => feed.counts.reloaded);
+  counter("feed_failed", "Times the feed failed", () => feed.counts.failed);
   gauge("connections", "Open WebSockets", () => audience.size);
   counter("connections_refused", "WebSockets refused", () => connections.refused);
   counter("messages_sent", "Messages sent to browsers", () => audience.counts.messages);
-  gauge("unread_bytes", "Bytes that wait for browsers to read them", () => audience.unreadBytes);
-  counter("updates_left_out", "Updates not sent to browsers too slow for them", () => audience.counts.leftOut);
-  counter("browsers_let_go", "Browsers cut off because they did not catch up", () => audience.counts.letGo);
-  counter("browsers_unanswered", "Browsers cut off because they did not answer", () => audience.counts.unanswered);
-  counter("browsers_abusive", "Browsers cut off because they sent something", () => audience.counts.abusive);
+  gauge("unread_bytes", "Bytes that browsers have not read yet", () => audience.unreadBytes);
+  counter("updates_left_out", "Updates not sent to browsers that were too slow", () => audience.counts.leftOut);
+  counter("browsers_let_go", "Browsers disconnected because they did not catch up", () => audience.counts.letGo);
+  counter(
+    "browsers_unanswered",
+    "Browsers disconnected because they did not answer a ping",
+    () => audience.counts.unanswered,
+  );
+  counter("browsers_abusive", "Browsers disconnected because they sent a message", () => audience.counts.abusive);
 
   return async () => ({ contentType: registry.contentType, text: await registry.metrics() });
 }

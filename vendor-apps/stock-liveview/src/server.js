@@ -21,7 +21,7 @@ import { createMetrics } from "./metrics.js";
 
 /** Time for browsers to answer the close before their connections are cut. */
 const FAREWELL_MS = 2000;
-/** Longer than the minute for which the load balancer keeps idle connections; else it would send requests to closed ones. */
+/** Longer than the load balancer keeps idle connections (60 s), so that it never uses one that is being closed. */
 const KEEP_ALIVE_MS = 75_000;
 
 /**

@@ -7,7 +7,7 @@ import { window } from "./support.js";
 const NOW = 1_700_000_000_000;
 
 describe("an average", () => {
-  it("keeps what the consumer stored, without the lists of trades", () => {
+  it("keeps the stored fields, without the lists of trades", () => {
     const _id = new ObjectId();
     const closedAt = new Date(NOW - 5);
     const average = parseAverage(window("MSFT", 300.25, { _id, closedAt }), NOW)?.average;
@@ -24,7 +24,7 @@ describe("an average", () => {
     });
   });
 
-  it("needs only company and avgPrice; its time is then that of its _id", () => {
+  it("needs only company and avgPrice, and takes its time from its _id", () => {
     const _id = ObjectId.createFromTime(1_690_000_000);
     assert.deepEqual(parseAverage({ _id, company: "MSFT", avgPrice: 1 }, NOW)?.average, {
       _id: _id.toHexString(),
@@ -35,7 +35,7 @@ describe("an average", () => {
     assert.equal(parseAverage({ _id: 7, company: "MSFT", avgPrice: 1 }, NOW)?.average.time, NOW);
   });
 
-  it("may hold any of the database's numbers", () => {
+  it("takes numbers of every BSON type", () => {
     const document = { _id: 1, company: "A", avgPrice: Decimal128.fromString("12.5"), count: Long.fromNumber(1000) };
     const average = parseAverage(document, NOW)?.average;
     assert.equal(average?.avgPrice, 12.5);
@@ -47,22 +47,22 @@ describe("an average", () => {
     "no object": 7,
     nothing: null,
     "without company": { _id, avgPrice: 1 },
-    "with a company that is no text": { _id, company: 7, avgPrice: 1 },
+    "with a company that is not text": { _id, company: 7, avgPrice: 1 },
     "with an empty company": { _id, company: "", avgPrice: 1 },
-    "with an endless company": { _id, company: "A".repeat(65), avgPrice: 1 },
+    "with a company longer than 64 characters": { _id, company: "A".repeat(65), avgPrice: 1 },
     "with several companies": { _id, company: ["A", "B"], avgPrice: 1 },
     "without avgPrice": { _id, company: "A" },
     "with a price that is text": { _id, company: "A", avgPrice: "1" },
-    "with a price that is no number": { _id, company: "A", avgPrice: Number.NaN },
+    "with a price that is NaN": { _id, company: "A", avgPrice: Number.NaN },
     "with an infinite price": { _id, company: "A", avgPrice: Number.POSITIVE_INFINITY },
     "with a price that is an object": { _id, company: "A", avgPrice: { $gt: 1 } },
     "without _id": { company: "A", avgPrice: 1 },
   };
   for (const [what, document] of Object.entries(malformed)) {
-    it(`is not what is ${what}`, () => assert.equal(parseAverage(document, NOW), undefined));
+    it(`is not a document ${what}`, () => assert.equal(parseAverage(document, NOW), undefined));
   }
 
-  it("leaves out what is wrong beside company and avgPrice", () => {
+  it("leaves out invalid optional fields", () => {
     const document = window("A", 1, {
       _id: 1,
       count: "many",
@@ -75,18 +75,18 @@ describe("an average", () => {
     assert.deepEqual(parseAverage(document, NOW)?.average, { _id: "1", company: "A", avgPrice: 1, time: NOW });
   });
 
-  it("of a side without trades has no price", () => {
+  it("has no price for a side without trades", () => {
     const average = parseAverage(window("A", 1, { _id: 1, buy: { count: 0, avgPrice: null } }), NOW)?.average;
     assert.deepEqual(average?.buy, { count: 0, avgPrice: null });
   });
 
-  it("is ordered as the database orders _id", () => {
+  it("is sorted as the database sorts _id", () => {
     const ids = [3, 20, "10", "9", "b", new ObjectId("5".repeat(24)), new ObjectId("a".repeat(24))];
     const orders = ids.map((id) => parseAverage({ _id: id, company: "A", avgPrice: 1 }, NOW)?.order ?? assert.fail());
     assert.deepEqual([...orders].reverse().sort(compareOrder), orders);
   });
 
-  it("becomes a column entry, to four decimals", () => {
+  it("is rounded to four decimals in columns", () => {
     const averages = [parseAverage(window("A", 1 / 3, { _id: 1, closedAt: new Date(NOW), sell: null }), NOW)];
     assert.deepEqual(columns(averages.flatMap((stored) => stored?.average ?? [])), {
       time: [NOW],

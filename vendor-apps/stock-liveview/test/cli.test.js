@@ -29,7 +29,7 @@ async function runReady(environment) {
 }
 
 describe("stock-liveview", () => {
-  it("explains itself", async () => {
+  it("prints its help and its version", async () => {
     const help = run(["--help"], {});
     assert.equal(await help.exited, 0);
     assert.match(help.output.out, /MONGODB_URL_FILE/);
@@ -57,7 +57,7 @@ describe("stock-liveview", () => {
     other.close();
   });
 
-  it("waits for a database that is not there, serves the page meanwhile, and never tells its password", async () => {
+  it("waits for a missing database, serves the page meanwhile, and never logs the password", async () => {
     const environment = { PORT: "0", MONGODB_URL: "mongodb://user:hunter2@127.0.0.1:9/?serverSelectionTimeoutMS=300" };
     const { child, output, exited } = run([], environment);
     const port = await eventually(() => output.err.match(/"port":(\d+)/)?.[1], "it listens");
@@ -70,7 +70,7 @@ describe("stock-liveview", () => {
     assert.doesNotMatch(output.err, /hunter2/);
   });
 
-  it("is ready as soon as a database appears that was not there when it began", async () => {
+  it("is ready as soon as a database appears that was missing at its start", async () => {
     const [, member = ""] = databaseUrl().match(/@([^,/]+)/) ?? [];
     const [memberHost = "", memberPort] = member.split(":");
     const way = createServer((socket) => {
@@ -94,7 +94,7 @@ describe("stock-liveview", () => {
     way.close();
   });
 
-  it("is healthy when the one with the same environment is ready", async () => {
+  it("healthcheck succeeds when the live view with the same environment is ready", async () => {
     const probe = createServer().listen(0, "127.0.0.1");
     await once(probe, "listening");
     const { port } = /** @type {import("node:net").AddressInfo} */ (probe.address());
@@ -108,7 +108,7 @@ describe("stock-liveview", () => {
     await exited;
   });
 
-  it("stops cleanly on a signal, at once on the second", async () => {
+  it("stops cleanly on a signal, and at once on a second one", async () => {
     const first = await runReady({ PORT: "0", MONGODB_URL: databaseUrl() });
     const viewer = await Viewer.open(`ws://127.0.0.1:${first.port}/`);
     first.child.kill("SIGTERM");
@@ -127,7 +127,7 @@ describe("stock-liveview", () => {
     deaf.close();
   });
 
-  it("logs lines of JSON when nobody looks", async () => {
+  it("logs JSON when stderr is not a terminal", async () => {
     const { child, output, exited } = await runReady({ PORT: "0", MONGODB_URL: databaseUrl() });
     child.kill("SIGTERM");
     await exited;

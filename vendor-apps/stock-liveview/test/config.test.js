@@ -59,7 +59,7 @@ describe("the configuration", () => {
     ]);
   });
 
-  it("never tells a secret", () => {
+  it("never repeats a secret in a message", () => {
     const urls = ["mongodb://user:hunter2@/", "mongodb://user:hunter2@host:port/", "http://user:hunter2@host"];
     for (const url of urls) {
       const told = problems({ MONGODB_URL: url });
@@ -74,7 +74,7 @@ describe("the configuration", () => {
     assert.equal(readConfig({ MONGODB_URL_FILE: file }).mongodbUrl, "mongodb://localhost:1/?replicaSet=x");
   });
 
-  it("says what is wrong with that file", () => {
+  it("says what is wrong with a file", () => {
     const empty = path.join(folder, "empty");
     writeFileSync(empty, "\n");
     assert.match(problems({ MONGODB_URL_FILE: empty })[0], /MONGODB_URL_FILE names an empty file/);
@@ -82,7 +82,7 @@ describe("the configuration", () => {
     assert.match(problems({ MONGODB_URL_FILE: empty, MONGODB_URL: "mongodb://h" })[0], /both set/);
   });
 
-  it("takes an empty variable for a missing one", () => {
+  it("treats an empty variable as missing", () => {
     assert.equal(readConfig({ PORT: "", LOG_LEVEL: " " }).port, 3000);
   });
 });

@@ -105,7 +105,7 @@ describe("the feed", () => {
     assert.ok(liveview.isReady());
   });
 
-  it("goes on after all of the database was away, and says meanwhile that it is not current", async (test) => {
+  it("goes on after the whole database was down, and is not current meanwhile", async (test) => {
     const closing = closeAfter(test);
     const single = await startSingleDatabase();
     closing(() => single.stop());
@@ -128,7 +128,7 @@ describe("the feed", () => {
     assert.deepEqual(viewer.told("MSFT"), [1, 2]);
   });
 
-  it("asks twice a second where there is no replica set, and says so", async (test) => {
+  it("polls a standalone MongoDB twice a second, and logs it", async (test) => {
     const closing = closeAfter(test);
     const single = await startSingleDatabase();
     closing(() => single.stop());

@@ -11,7 +11,7 @@ function logged(format, use) {
 }
 
 describe("the log", () => {
-  it("is one JSON object a line for machines", () => {
+  it("is one JSON object for each line in the json format", () => {
     const [line, ...others] = logged("json", (log) => {
       log.debug("left out");
       log.warn("message", { port: 1, reason: "a\nb" });
@@ -22,12 +22,12 @@ describe("the log", () => {
     assert.deepEqual(fields, { level: "warn", message: "message", port: 1, reason: "a\nb" });
   });
 
-  it("is one line for people, whatever a field holds", () => {
+  it("is one line in the text format, whatever a field contains", () => {
     const [line] = logged("text", (log) => log.info("message", { reason: "a\nINFO forged", port: 1, none: undefined }));
     assert.match(line, /^\S+ INFO {2}message reason="a\\nINFO forged" port=1\n$/);
   });
 
-  it("blanks passwords in errors", () => {
+  it("removes passwords from errors", () => {
     assert.equal(reason(new Error("cannot reach mongodb://user:hunter2@host/")), "cannot reach mongodb://***@host/");
   });
 });

@@ -20,14 +20,14 @@ function watchedMarket() {
 const prices = (market, company = "A") => market.recent(company).map(({ avgPrice }) => avgPrice);
 
 describe("the market", () => {
-  it("tells each average once, however often it is added", () => {
+  it("emits each average once, however often it is added", () => {
     const { market, events } = watchedMarket();
     for (const id of [1, 2, 2, 1, 3]) market.add(document(id));
     assert.deepEqual(events, [1, 2, 3]);
     assert.deepEqual(prices(market), [1, 2, 3]);
   });
 
-  it("takes the greatest _id for the newest, whatever the order of arrival", () => {
+  it("treats the highest _id as the newest, whatever the order of arrival", () => {
     const { market } = watchedMarket();
     for (const id of [2, 5, 1, 4, 3]) market.add(document(id));
     assert.deepEqual(prices(market), [1, 2, 3, 4, 5]);
@@ -43,7 +43,7 @@ describe("the market", () => {
     );
   });
 
-  it("keeps the newest averages of each company and no more", () => {
+  it("keeps only the newest averages of each company", () => {
     const { market } = watchedMarket();
     for (let id = 1; id <= RECENT_AVERAGES + 50; id += 1) market.add(document(id));
     assert.equal(prices(market).length, RECENT_AVERAGES);
@@ -60,7 +60,7 @@ describe("the market", () => {
     assert.deepEqual(prices(market), [11]);
   });
 
-  it("forgets what was deleted, and a company with its last average", () => {
+  it("removes deleted averages, and a company with its last average", () => {
     const { market, events } = watchedMarket();
     for (const id of [1, 2]) market.add(document(id));
     market.remove("2");
@@ -71,14 +71,14 @@ describe("the market", () => {
     assert.deepEqual(events, [1, 2, "replaced", "replaced"]);
   });
 
-  it("skips what is no average, and says so", () => {
+  it("skips documents that are not averages, and emits it", () => {
     const { market, events } = watchedMarket();
     market.add({ _id: 1, company: "A" });
     assert.deepEqual(events, ["skipped"]);
     assert.deepEqual(market.newest(), []);
   });
 
-  it("keeps no more companies than it can, and never loses those it knows", () => {
+  it("limits the number of companies, and never drops a known one", () => {
     const { market, events } = watchedMarket();
     for (let index = 0; index < 600; index += 1) market.add(document(index, `C${index}`));
     assert.equal(market.companies().length, 500);

@@ -21,7 +21,7 @@ const history = (times, company = "A") => ({
 /** @param {Store} store @param {string} [company] */
 const times = (store, company = "A") => store.company(company)?.points.time;
 
-describe("what the page keeps", () => {
+describe("the store", () => {
   it("grows with each average", () => {
     const store = new Store();
     store.receiveHistory([history([1, 2])]);
@@ -31,7 +31,7 @@ describe("what the page keeps", () => {
     assert.equal(store.company("A")?.newest.time, 3);
   });
 
-  it("neither loses nor doubles a point on another live view", () => {
+  it("neither loses nor repeats a point when it changes to another live view", () => {
     const store = new Store();
     store.receiveHistory([history([1, 2, 3])]);
     store.receiveAverages([average(4), average(5)]);
@@ -39,7 +39,7 @@ describe("what the page keeps", () => {
     assert.deepEqual(times(store), [1, 2, 3, 4, 5, 6]);
   });
 
-  it("does not double what another live view, a little behind, tells once more", () => {
+  it("repeats no point when another live view is a little behind", () => {
     const store = new Store();
     store.receiveHistory([history([1, 2, 3])]);
     store.receiveHistory([history([1, 2])]);
@@ -54,14 +54,14 @@ describe("what the page keeps", () => {
     assert.deepEqual(times(store), [1, 2, 2, 2]);
   });
 
-  it("puts a late one where it belongs", () => {
+  it("inserts a late average in order of time", () => {
     const store = new Store();
     store.receiveAverages([average(1), average(3), average(2)]);
     assert.deepEqual(times(store), [1, 2, 3]);
     assert.equal(store.company("A")?.newest.time, 3);
   });
 
-  it("forgets a company that is gone, and keeps the others' colours", () => {
+  it("drops a company that is gone, and keeps the others' colours", () => {
     const store = new Store();
     store.receiveHistory([history([1], "A"), history([1], "B")]);
     store.receiveHistory([history([1], "B"), history([1], "C")]);
@@ -162,12 +162,12 @@ describe("the status", () => {
 });
 
 describe("a longer range", () => {
-  it("goes on with new windows and drops old ones", () => {
+  it("gets new windows and drops old ones", () => {
     const shown = extended(points([0, 400, 800]), points([800, 1000, 1200]), 800, 1000);
     assert.deepEqual(shown.time, [400, 800, 1000, 1200]);
   });
 
-  it("does not grow denser at its end than it is elsewhere", () => {
+  it("is not denser at its end than elsewhere", () => {
     const span = 1_000_000;
     let shown = points([0, 4000, 8000]);
     let since = 8000;
@@ -200,7 +200,7 @@ describe("numbers", () => {
     assert.deepEqual(priceParts(312.0471), ["312", ".05"]);
   });
 
-  it("carry their sign in a change, and none where nothing shows", () => {
+  it("have a sign in a change, unless it rounds to zero", () => {
     assert.deepEqual(change(100, 101.5), { direction: "up", text: "+1.50 (+1.50 %)" });
     assert.deepEqual(change(100, 98), { direction: "down", text: "−2.00 (−2.00 %)" });
     assert.deepEqual(change(100, 100.001), { direction: "same", text: "0.00 (0.00 %)" });

@@ -47,7 +47,7 @@ describe("over HTTP, the live view", () => {
     await database?.close();
   });
 
-  it("serves the page, and all its files under addresses that may be kept for ever", async () => {
+  it("serves the page, and its files under paths that can be cached for ever", async () => {
     const page = await fetch(`${liveview.url}/`);
     assert.equal(page.headers.get("cache-control"), "no-cache");
     const html = await page.text();
@@ -61,7 +61,7 @@ describe("over HTTP, the live view", () => {
     }
   });
 
-  it("answers 304 when the browser has the page already, also when a tag was weakened on the way", async () => {
+  it("answers 304 when the browser has the page already, also with a weak entity tag", async () => {
     const tag = (await fetch(`${liveview.url}/`)).headers.get("etag") ?? "";
     for (const known of [tag, `W/${tag}`, `"other", ${tag}`]) {
       const response = await fetch(`${liveview.url}/`, { headers: { "if-none-match": known } });
@@ -69,7 +69,7 @@ describe("over HTTP, the live view", () => {
     }
   });
 
-  it("has nothing else: 404, and 405 for anything but GET and HEAD", async () => {
+  it("answers 404 for other paths, and 405 for methods other than GET and HEAD", async () => {
     for (const path of ["/nothing", "/assets/app.js", "/assets/0000000000000000/app.js", "/assets/../app.js", "//"]) {
       assert.equal((await fetch(liveview.url + path)).status, 404, path);
     }
@@ -79,7 +79,7 @@ describe("over HTTP, the live view", () => {
     assert.equal((await fetch(`${liveview.url}/`, { method: "HEAD" })).status, 200);
   });
 
-  it("tells that it lives, that it is ready, and how it does", async () => {
+  it("serves its health, readiness and metrics", async () => {
     assert.equal((await fetch(`${liveview.url}/healthz`)).status, 200);
     assert.equal(await (await fetch(`${liveview.url}/readyz`)).text(), "ready: change stream\n");
     assert.equal(await metric(liveview.url, "companies"), 1);
@@ -87,7 +87,7 @@ describe("over HTTP, the live view", () => {
     assert.equal(await metric(liveview.url, "averages_total"), 2, "asking twice adds nothing");
   });
 
-  it("tells a company's history", async () => {
+  it("serves a company's history", async () => {
     const history = await (await fetch(`${liveview.url}/history?company=MSFT&range=15m`)).json();
     assert.deepEqual(history.avgPrice, [300, 301]);
     assert.deepEqual(history.buy, [300.5, 301.5]);
@@ -95,7 +95,7 @@ describe("over HTTP, the live view", () => {
     assert.deepEqual(none.time, []);
   });
 
-  it("answers 400 to a question that it does not understand", async () => {
+  it("answers 400 to an invalid query", async () => {
     const long = "A".repeat(65);
     for (const query of [
       "",
@@ -112,7 +112,7 @@ describe("over HTTP, the live view", () => {
 
 describe("history", () => {
   it(
-    "of any length is sampled: a bounded answer that spans the range",
+    "of any length is sampled: a bounded answer over the whole range",
     withLiveview(async ({ database, liveview }) => {
       const now = Math.floor(Date.now() / 1000);
       const documents = Array.from({ length: 6000 }, (_, index) => {
@@ -135,7 +135,7 @@ describe("history", () => {
 
 describe("to browsers, the live view", () => {
   it(
-    "tells the original page the newest average of every company, and nothing else",
+    "sends the original page the newest average of every company, and nothing else",
     withLiveview(async ({ database, liveview }) => {
       await database.store(window("TSLA", 200), window("MSFT", 300), window("MSFT", 301));
       const viewer = await Viewer.open(liveview.socketUrl);
@@ -150,7 +150,7 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "tells our page the charts on connect, then each average once",
+    "sends our page the charts on connect, then each average once",
     withLiveview(async ({ database, liveview }) => {
       await database.store(window("MSFT", 1), window("MSFT", 2));
       await eventually(async () => (await metric(liveview.url, "averages_total")) === 2, "both are known");
@@ -404,7 +404,7 @@ describe("a thousand browsers", () => {
 });
 
 describe("stopping, the live view", () => {
-  it("tells browsers to move on, also when one does not answer, and is gone within 5 s", async () => {
+  it("tells browsers to reconnect elsewhere, and ends within 5 s even when one does not answer", async () => {
     const database = await openDatabase();
     const liveview = await startLiveview(database);
     const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);

@@ -130,7 +130,7 @@ describe("behind the load balancer", () => {
     for (const viewer of viewers) viewer.close();
   });
 
-  it("pages are protected, compressed, and say nothing about the server's version", async () => {
+  it("pages have security headers, are compressed, and do not reveal the server's version", async () => {
     const response = await fetch(`${system.url}/`);
     const headers = Object.fromEntries(response.headers);
     assert.match(headers["content-security-policy"], /^default-src 'none'; script-src 'self'; style-src 'self';/);
@@ -152,7 +152,7 @@ describe("behind the load balancer", () => {
     assert.ok(bytes < 150_000, `${bytes} bytes in all`);
   });
 
-  it("only what is meant for browsers is reachable", async () => {
+  it("only the page's own paths can be reached", async () => {
     assert.equal((await fetch(`${system.url}/metrics`)).status, 404);
     assert.equal((await fetch(`${system.url}/.websocket`)).status, 404);
     assert.equal((await fetch(`${system.url}/`, { method: "POST", body: "x" })).status, 405);
@@ -162,7 +162,7 @@ describe("behind the load balancer", () => {
     assert.equal((await fetch(`${system.url}/readyz`)).status, 200);
   });
 
-  it("a page's files are found although one live view is of another version", async () => {
+  it("a page's files are found also when one live view is of another version", async () => {
     const html = await (await fetch(`${system.url}/`)).text();
     const file = html.match(/"(\/assets\/[^"]+app\.js)"/)?.[1] ?? assert.fail(html);
     assert.equal((await fetch(system.url + file)).status, 200);
@@ -305,7 +305,7 @@ describe("behind the load balancer", () => {
     agent.destroy();
   });
 
-  it("when nobody answers the page says so, and it is served again as soon as somebody does", async () => {
+  it("when no live view answers, an error page says so, until one answers again", async () => {
     await Promise.all(system.liveviews.map((liveview) => liveview.stop("SIGKILL")));
     const response = await fetch(`${system.url}/`);
     assert.equal(response.status, 503);
@@ -318,7 +318,7 @@ describe("behind the load balancer", () => {
 });
 
 describe("the load balancer's limits", () => {
-  it("slow down who asks too much, and refuse a flood", async () => {
+  it("delay clients with too many requests, and refuse a flood", async () => {
     const database = await openDatabase();
     // Without this, requests from this machine are not limited.
     const system = await startSystem(database, { NGINX_UNLIMITED: "" });

@@ -103,7 +103,7 @@ describe("the page", () => {
     assert.match((await page.locator("#overview-about").textContent()) ?? "", /1,000 trades/);
   });
 
-  it("follows the market: prices change, charts grow, new companies appear in their place", async () => {
+  it("updates: prices change, charts grow, new companies appear in order", async () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     assert.equal(await chartPoints(page, "MSFT"), 30);
@@ -118,7 +118,7 @@ describe("the page", () => {
     assert.deepEqual(await page.locator(".rhythm-name").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
   });
 
-  it("has a view of one company, by a link that can be shared", async () => {
+  it("has a view of one company, with a link that can be shared", async () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     await card(page, "TSLA").locator("a").click();
@@ -136,7 +136,7 @@ describe("the page", () => {
     assert.equal(await page.locator("#detail").isVisible(), false);
   });
 
-  it("reads values out of the chart, by mouse and by keyboard", async () => {
+  it("shows the chart's values by mouse and by keyboard", async () => {
     await database.store(window("MSFT", 345.67));
     const { page } = await visit("#MSFT");
     const plot = page.locator(".plot");
@@ -196,7 +196,7 @@ describe("the page", () => {
     }
   });
 
-  it("is dark where people like it dark, also when they change their mind", async () => {
+  it("follows the preferred colour scheme, also when it changes", async () => {
     const { page } = await visit("", { ...DESKTOP, colorScheme: "dark" });
     await statusIs(page, "Live");
     const brightness = () =>
@@ -211,7 +211,7 @@ describe("the page", () => {
     assert.notEqual(await picture(page, '[data-company="MSFT"] .chart'), before, "charts follow");
   });
 
-  it("says when a company went quiet, and when all did", async () => {
+  it("says when one company is quiet, and when all are", async () => {
     const quiet = window("QUIET", 5, { closedAt: new Date(Date.now() - 60_000) });
     await database.collection.deleteMany({});
     await database.store(quiet, window("MSFT", 300));
@@ -240,7 +240,7 @@ describe("the page", () => {
     assert.deepEqual(problems, []);
   });
 
-  it("says that it knows nothing of a company, and shows it as soon as it does", async () => {
+  it("says that a company has no windows yet, and shows its first one", async () => {
     const { page, problems } = await visit("#NEW%20ONE");
     await eventually(
       async () => (await page.locator("#detail-note").textContent()) === "There is no window of NEW ONE yet.",
@@ -254,7 +254,7 @@ describe("the page", () => {
     assert.deepEqual(problems, []);
   });
 
-  it("shows what a consumer that stores only company and avgPrice stores", async () => {
+  it("shows averages that have only company and avgPrice", async () => {
     await database.collection.deleteMany({});
     await database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
     const { page, problems } = await visit();
@@ -282,7 +282,7 @@ describe("the page", () => {
     assert.deepEqual(problems, []);
   });
 
-  it("comes back within seconds on the other live view, with its chart, nothing doubled", async () => {
+  it("reconnects to the other live view within seconds, with its chart and no point twice", async () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     const serving = Number((await page.locator("#server").textContent())?.at(-1));
@@ -310,7 +310,7 @@ describe("the page", () => {
     }
   });
 
-  it("says that it is reconnecting while nothing answers, keeps what it shows, and comes back by itself", async () => {
+  it("says that it is reconnecting, keeps its prices, and reconnects by itself", async () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     await Promise.all(system.liveviews.map((liveview) => liveview.stop()));
@@ -324,7 +324,7 @@ describe("the page", () => {
     assert.equal(await chartPoints(page, "MSFT"), 31);
   });
 
-  it("has no accessibility violation that axe-core finds, in any view, size or colour scheme", async () => {
+  it("has no accessibility violations (axe-core), in any view, size or colour scheme", async () => {
     await database.store(window("OLD", 1, { closedAt: new Date(Date.now() - 60_000) }));
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
       for (const size of [DESKTOP, PHONE]) {
@@ -356,7 +356,7 @@ describe("the page", () => {
     );
   });
 
-  it("loads nothing from elsewhere, leaves the console empty, and moves nothing while it loads", async () => {
+  it("loads nothing from other hosts, logs nothing, and does not shift while it loads", async () => {
     for (const address of ["", "#MSFT"]) {
       const { page, problems, hosts } = await visit(address);
       await statusIs(page, "Live");
@@ -380,7 +380,7 @@ describe("the page", () => {
     }
   });
 
-  it("of the original works unchanged against this server", async () => {
+  it("the original's page works unchanged with this server", async () => {
     // A page that the test makes up counts as one from afar, which this Chromium keeps from local addresses.
     const lenient = await launch(["--disable-features=LocalNetworkAccessChecks"]);
     const { page, problems } = await openPage(lenient);
