@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::trade::Rules;
 
-/// All that a consumer needs to know.
+/// The configuration of a consumer.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub broker: BrokerConfig,
@@ -26,7 +26,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// How many deliveries may be held unacknowledged: enough to go on reading while as many
+    /// The prefetch count. Large enough to go on reading while as many
     /// windows as may be in flight are written, as far as AMQP can count.
     pub fn prefetch(&self) -> u16 {
         let windows = u16::try_from(self.windows_in_flight + 1).unwrap_or(u16::MAX);
@@ -34,7 +34,7 @@ impl Config {
     }
 }
 
-/// How to reach the broker, and what to read there.
+/// The broker, and the queue to read.
 #[derive(Clone)]
 pub struct BrokerConfig {
     /// `RABBITMQ_URL` or `RABBITMQ_URL_FILE`: an AMQP URL, `amqps` for TLS; required.
@@ -44,7 +44,7 @@ pub struct BrokerConfig {
     pub queue: String,
 }
 
-/// How to reach the database, and where the windows are in it.
+/// The database, and the collection of the windows.
 #[derive(Clone)]
 pub struct DatabaseConfig {
     /// `MONGODB_URL` or `MONGODB_URL_FILE`: a MongoDB connection string; required.
@@ -55,7 +55,7 @@ pub struct DatabaseConfig {
     pub collection: String,
 }
 
-/// Where health and metrics are served.
+/// The address of health and metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpConfig {
     /// `HTTP_ADDRESS`: an IP address and port; default `127.0.0.1:9101`.
@@ -77,7 +77,7 @@ pub enum LogFormat {
     Json,
 }
 
-// Secrets stay out of logs and errors: the URLs hold passwords.
+// Keeps the URLs out of logs and errors, because they contain passwords.
 impl fmt::Debug for BrokerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerConfig")
@@ -95,7 +95,7 @@ impl fmt::Debug for DatabaseConfig {
     }
 }
 
-/// One variable that cannot be used, why, and what would do.
+/// One variable's problem, with an example of a valid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub variable: &'static str,
@@ -103,7 +103,7 @@ pub struct Problem {
     pub example: &'static str,
 }
 
-/// Everything that is wrong with the environment, at once.
+/// All problems of the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -144,7 +144,7 @@ struct Variables {
     log_level: Option<String>,
 }
 
-/// Reads the environment, and collects every problem on the way.
+/// Reads the environment and collects all problems.
 pub struct Reader {
     variables: Variables,
     problems: Vec<Problem>,
@@ -157,7 +157,7 @@ const MONGODB_URL: Named = Named(
     "mongodb://user:password@mongo1,mongo2,mongo3/?replicaSet=rs0",
 );
 
-/// A variable's name, and a value that it could have.
+/// A variable's name, and an example of a value.
 #[derive(Clone, Copy)]
 struct Named(&'static str, &'static str);
 
@@ -178,7 +178,7 @@ impl Reader {
         }
     }
 
-    /// What the consumer needs.
+    /// The consumer's configuration.
     ///
     /// # Errors
     /// Names every variable that is missing, malformed or out of range.
@@ -208,7 +208,7 @@ impl Reader {
             16_777_216,
         );
         let http = self.http_config();
-        // Logs are set up by then; their problems are told with the others.
+        // The caller has set up the logs before. Their problems are reported with the others.
         self.log_config();
         match (broker, database, http) {
             (Some(broker), Some(database), Some(http)) if self.problems.is_empty() => Ok(Config {
@@ -226,7 +226,7 @@ impl Reader {
         }
     }
 
-    /// What an audit needs: the database alone.
+    /// The configuration of an audit: only the database.
     ///
     /// # Errors
     /// As [`Reader::config`].
@@ -234,7 +234,7 @@ impl Reader {
         self.database_config().ok_or(ConfigError(self.problems))
     }
 
-    /// What a health check needs: the address alone.
+    /// The configuration of a health check: only the address.
     ///
     /// # Errors
     /// As [`Reader::config`].
@@ -242,7 +242,8 @@ impl Reader {
         self.http_config().ok_or(ConfigError(self.problems))
     }
 
-    /// How to log; the default where the variables cannot be used, so that this can be logged.
+    /// The configuration of the logs. Invalid variables fall back to their defaults, so that the
+    /// problems can be logged.
     pub fn log_config(&mut self) -> LogConfig {
         let format = self.choice(
             Named("LOG_FORMAT", "json"),
@@ -258,7 +259,7 @@ impl Reader {
             Named("LOG_LEVEL", "info"),
             |v| &v.log_level,
             "is none of error, warn, info, debug, trace",
-            // FromStr would take numbers too.
+            // `FromStr` accepts numbers, too.
             |name| {
                 name.starts_with(char::is_alphabetic)
                     .then(|| name.parse().ok())?
@@ -274,12 +275,12 @@ impl Reader {
         let url = self.secret(RABBITMQ_URL, |v| (&v.rabbitmq_url, &v.rabbitmq_url_file));
         let url = url.and_then(|url| match AMQPUri::from_str(&url) {
             Ok(url) => Some(url),
-            // The parser's own message could hold the password.
+            // The parser's own message could contain the password.
             Err(_) => self.problem(RABBITMQ_URL, "is not an AMQP URL"),
         });
         let queue = match self.variables.rabbitmq_queue.take() {
             None => self.problem(RABBITMQ_QUEUE, "is missing"),
-            // With `.rejected` behind it, it has to fit into AMQP's 255 bytes.
+            // With the suffix `.rejected`, it must fit into AMQP's 255 bytes.
             Some(queue) if queue.len() > 246 => {
                 self.problem(RABBITMQ_QUEUE, "is longer than 246 bytes")
             }
@@ -364,7 +365,7 @@ impl Reader {
         None
     }
 
-    /// A required variable that may stand in a file instead.
+    /// A required variable, or the content of the file that `<name>_FILE` names.
     fn secret(
         &mut self,
         named: Named,

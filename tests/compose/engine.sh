@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
-# A Docker engine of our own, in a network of its own.
+# A private Docker engine, in a private network.
 #
 #   the machine │ the engine's host                │ outside
 #               │ host0 192.0.2.1 ─────────────────│ out0 192.0.2.2

@@ -9,7 +9,7 @@
 # From Debian 13.
 readonly engine_packages=(docker.io docker-cli docker-compose containerd)
 
-# debian_mirror: prints where this machine gets Debian's packages from.
+# debian_mirror: prints the address from which this machine gets Debian's packages.
 debian_mirror() {
   local codename
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -18,7 +18,7 @@ debian_mirror() {
     awk -v release="$codename" '$2 == release { sub("/$", "", $1); print $1; exit }'
 }
 
-# apt_of RELEASE COMMAND…: apt for another release than the machine's, with lists of its own.
+# apt_of RELEASE COMMAND…: apt for another release than the machine's, with separate lists.
 apt_of() {
   local release=$1 command=$2
   shift 2
@@ -38,7 +38,7 @@ unpack() {
   done
 }
 
-# From the machine's own release: what it lacks, with dependencies.
+# From the machine's own release: missing packages, with their dependencies.
 unpack_companions() {
   local wanted=() packages
   command -v runc > /dev/null || wanted+=(runc)

@@ -1,8 +1,8 @@
-# A Docker engine of our own, which ends with the script that started it. It uses the machine's network
-# and sets up none of its own, so it changes nothing there.
+# A private Docker engine, which ends with the script that started it. It uses the machine's network
+# and changes nothing there.
 # shellcheck shell=bash disable=SC2154 # local is lib.sh's
 
-# start_docker: sets DOCKER_HOST. Its data lies in a new temporary folder and goes with it.
+# start_docker: sets DOCKER_HOST. The engine's data is in a temporary folder, removed at its end.
 start_docker() {
   docker_home=$(mktemp -d /tmp/stockmarket-docker.XXXXXX)
   export DOCKER_HOST=unix://$docker_home/docker.sock

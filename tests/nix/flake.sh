@@ -10,7 +10,7 @@ test_lock() {
 
   local pins=$root/../shared/flake-pins.json
   if [ -e "$pins" ]; then
-    # Both as lines of: name rev narHash.
+    # Each line: name, rev, narHash.
     jq -r '.. | objects | select(.rev) | "\(.repo) \(.rev) \(.narHash)"' "$pins" | sort > "$scratch/pins"
     jq -r '.nodes[].locked // empty | "\(.repo) \(.rev) \(.narHash)"' "$root/flake.lock" | sort > "$scratch/locked"
     diff "$scratch/pins" "$scratch/locked" || fail "flake.lock differs from flake-pins.json"
@@ -66,14 +66,14 @@ CALLS
   ok "an edit of the documentation, a script or the load balancer builds no program and no image anew"
 }
 
-# recipes FOLDER: of each program and image of the project in it, one a line.
+# recipes FOLDER: prints the derivation of each program and image of the project in FOLDER.
 recipes() {
   nix eval --json "path:$1#packages.$system" "${inputs[@]}" \
     --apply 'all: builtins.mapAttrs (_: package: package.drvPath) (removeAttrs all [ "generated" ])' 2> /dev/null |
     jq -r 'to_entries[] | "\(.key) \(.value)"'
 }
 
-# evaluates EXPRESSION: whether it does, with the stand-ins by the names of the inputs.
+# evaluates EXPRESSION: whether it can be evaluated. The stand-ins have the names of the inputs.
 evaluates() {
   nix eval --impure --expr "
     let

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
-# Stage images: the images hold what they should, run, and are the same when built again.
+# Stage images: the images contain what they should, run, and are the same when built again.
 
 digest() { jq -r '.manifests[0].digest' "$1/index.json"; }
 manifest() { jq . "$1/blobs/sha256/$(digest "$1" | cut -d: -f2)"; }
 configuration() { jq . "$1/blobs/sha256/$(manifest "$1" | jq -r .config.digest | cut -d: -f2)"; }
 
-# compile_images: all at once. While one compiler's last step keeps one core busy, another's uses the rest.
+# compile_images: all side by side, because a compiler's last step uses only one core.
 compile_images() {
   local name
   local -a all=()
@@ -52,7 +52,7 @@ check_content() {
     and (.config.Labels | has("org.opencontainers.image.title") and has("org.opencontainers.image.description"))' > /dev/null || fail "$name-image's configuration: $(configuration "$image")"
 }
 
-# report NAME IMAGE AIM: prints the size of each layer and of all. The aim is in MB (1,000,000 bytes).
+# report NAME IMAGE AIM: prints the size of each layer, and the sum. The aim is in MB (1,000,000 bytes).
 report() {
   local name=$1 image=$2 aim=$3 sizes total
   mapfile -t sizes < <(manifest "$image" | jq '.layers[].size')

@@ -1,4 +1,4 @@
-# Shared by the scripts of this folder: a Nix of its own, and stand-ins for the flake's inputs. Sourced.
+# Shared by the scripts of this folder: a private Nix, and stand-ins for the flake's inputs. Sourced.
 # shellcheck shell=bash
 #
 # The package registries that the other builds use are enough. The store, its database and its settings
@@ -24,7 +24,7 @@ fail() {
   exit 1
 }
 
-# need COMMAND PACKAGE: the Debian package that brings the command, unless it is there.
+# need COMMAND PACKAGE: installs the Debian package of a missing command.
 missing=()
 need() {
   if ! command -v "$1" > /dev/null; then
@@ -68,7 +68,7 @@ install_tools() {
   done
   if ! [ -x "$local/tools/bin/deadnix" ] || ! [ -x "$local/tools/bin/nixfmt" ]; then
     say "Building nixfmt and deadnix"
-    # Not optimized: they run for a moment.
+    # Not optimized: they run only for a moment.
     cargo install --quiet --debug --locked --root "$local/tools" --target-dir "$local/tools/target" \
       nixfmt_rs@0.5.3 deadnix@1.3.1
     rm -rf "$local/tools/target"
@@ -148,7 +148,7 @@ describe_host() {
       echo "    $program = \"$rust/bin/$program\";"
     done
     echo '  };'
-    # How this machine's package clients reach their registries.
+    # The settings with which this machine's package clients reach their registries.
     echo '  environment = {'
     echo "    npm_config_userconfig = \"$HOME/.npmrc\";"
     echo "    GOENV = \"$(go env GOENV)\";"
@@ -183,7 +183,7 @@ for input in nixpkgs crane nix2container stock-publisher-original stock-liveview
 done
 unset input
 
-# flake VERB ATTRIBUTE OPTION…: nix VERB on an output of our flake, with the stand-ins.
+# flake VERB ATTRIBUTE OPTION…: runs nix VERB on an output of our flake, with the stand-ins.
 flake() {
   local verb=$1 attribute=$2
   shift 2

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
-# Stage publishing: a real registry on this machine gets our images.
+# Stage publishing: pushes our images to a real registry on this machine.
 
 registry_pid=
 start_registry() {
@@ -41,7 +41,7 @@ published() {
 test_publishing() {
   say "Publishing to a real registry"
   export PATH=$local/tools/bin:$PATH
-  # Under the other architecture's name stand programs of this machine, except for Go's, which are
+  # The images of the other architecture contain programs of this machine, except for Go's, which are
   # cross-compiled. This tests the publishing, not the programs.
   start_registry
   local first second
@@ -70,8 +70,8 @@ test_publishing() {
   done
   ok "version, commit and latest are one index of both architectures, with labels and a bill of materials"
 
-  # The registry's layers are compressed, so its manifest differs. The configuration, which names the
-  # layers' content, must be the same.
+  # The registry's layers are compressed, so its manifest differs. The configuration, which lists the
+  # digests of the layers' content, must be the same.
   local built pushed
   for name in "${ours[@]}"; do
     flake build "packages.$system.$name-image" --out-link "$scratch/built" 2> /dev/null

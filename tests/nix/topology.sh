@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
-# Stage topology: one file says what the system consists of, and what it says runs.
+# Stage topology: one file describes the system, and a changed description runs.
 
-# One edit of one file, in a copy of the project, is a system that runs: a fourth company, a third live
-# view, a standby for each company.
+# Adds a fourth company, a third live view, and a standby for each company to topology.nix in a copy of
+# the project, and starts that system.
 test_topology() {
   say "One topology, every rendering"
   "$root/nix/generate" --check || fail "the committed files are not what the topology gives"
@@ -32,7 +32,7 @@ test_topology() {
   grep -q '^  liveview3:' "$copy/compose.yml" || fail "there is no third live view in containers"
   ok "a fourth company, a third live view and standbys are in every rendering"
 
-  # Ports of this test's own, in the order of the file.
+  # Ports of this test, in the order of the file.
   local -a ports
   mapfile -t ports < <(awk -v port=25100 '!/^#/ && NF { print $1 "=" port++ }' "$copy/scripts/ports")
   if ! env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" up > "$scratch/up" 2>&1; then
