@@ -1,13 +1,7 @@
 # containers/addresses: where the servers listen in containers, for scripts.
 topology:
 let
-  addresses =
-    kind:
-    builtins.concatStringsSep "," (
-      map (part: "${part.name}:${toString part.port.container}") (
-        builtins.filter (part: part.kind == kind) (topology.parts "containers")
-      )
-    );
+  addresses = kind: builtins.concatStringsSep "," (topology.addresses kind);
 in
 ''
   # ${import ./notice.nix}

@@ -1,9 +1,10 @@
 # compose.original.yml: the original publisher and live views in place of ours.
 topology:
 with builtins;
+with import ../lib.nix;
+with import ../containers;
 let
-  images = import ./containers/images.nix;
-  inherit (import ./containers/services.nix topology) hardened;
+  port = kind: (head (topology.partsOf kind "containers")).port.container;
 
   # As /proc/net/tcp shows an established connection to the broker's port, 5672.
   established = ":1628 01 ";
@@ -21,11 +22,11 @@ let
       "CMD"
       "/bin/node"
       "-e"
-      "fetch('http://127.0.0.1:${toString topology.ports.liveview.container}/').then(({ ok }) => process.exit(ok ? 0 : 1))"
+      "fetch('http://127.0.0.1:${toString (port "liveview")}/').then(({ ok }) => process.exit(ok ? 0 : 1))"
     ];
   };
 in
-assert topology.ports.rabbitmq.container == 5672;
+assert port "rabbitmq" == 5672;
 import ./yaml.nix
   ''
     ${import ./notice.nix}
@@ -78,12 +79,7 @@ import ./yaml.nix
         ];
       };
     }
-    // listToAttrs (
-      map (name: {
-        inherit name;
-        value = liveview;
-      }) topology.liveviewNames
-    );
+    // each (map (part: part.name) (topology.partsOf "liveview" "containers")) liveview;
 
     volumes = {
       rabbitmq-original = { };

@@ -1,18 +1,15 @@
 # compose.podman.yml: the differences for Podman.
 topology:
 with builtins;
+with import ../lib.nix;
 let
-  inherit (topology) each;
-  inherit (import ./containers/services.nix topology) kinds;
-  operator = import ./containers/operator.nix topology;
-  networks = import ./containers/networks.nix;
+  networks = import ../containers/networks.nix;
 
   reset.raw = "!reset null";
 
   # Every service with a health check: Podman knows one interval only.
-  isChecked = part: kinds.${part.kind} part ? healthcheck;
-  names =
-    map (part: part.name) (filter isChecked (topology.parts "containers")) ++ attrNames operator;
+  isChecked = part: topology.kinds.${part.kind}.service part ? healthcheck;
+  names = map (part: part.name) (filter isChecked (topology.parts "containers"));
   checked = {
     healthcheck = {
       interval = "5s";

@@ -1,8 +1,9 @@
 # nginx/container.conf: the load balancer in a container, in front of the topology's live views.
 topology:
 let
+  port = kind: toString (builtins.head (topology.partsOf kind "containers")).port.container;
   # One name for all live views, however many there are.
-  server = "server liveview:${toString topology.ports.liveview.container} resolve";
+  server = "server liveview:${port "liveview"} resolve";
 in
 ''
   # ${import ./notice.nix}
@@ -38,7 +39,7 @@ in
           keepalive_timeout 60s;
       }
       server {
-          listen ${toString topology.ports.nginx.container} backlog=4096;
+          listen ${port "nginx"} backlog=4096;
           include site.conf;
       }
   }

@@ -1,1 +1,1 @@
-"Generated from nix/topology.nix by `make generate`: changes here are lost."
+"Generated from nix/ by `make generate`: changes here are lost."

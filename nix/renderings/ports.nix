@@ -2,26 +2,11 @@
 topology:
 with builtins;
 let
-  partsOf = kind: filter (part: part.kind == kind) (topology.parts "local");
-  portsOf = kind: map (part: part.port) (partsOf kind);
-
-  ports =
-    portsOf "nginx"
-    ++ portsOf "liveview"
-    ++ portsOf "rabbitmq"
-    ++ [
-      {
-        variable = "RABBITMQ_DIST_PORT";
-        inherit (topology.ports.rabbitmqNodes) local;
-      }
-      {
-        variable = "EPMD_PORT";
-        inherit (topology.ports.epmd) local;
-      }
-    ]
-    ++ portsOf "mongo"
-    ++ portsOf "publisher"
-    ++ portsOf "consumer";
+  ports = sort (a: b: a.local < b.local) (
+    concatMap (part: (if part ? port then [ part.port ] else [ ]) ++ part.otherPorts or [ ]) (
+      topology.parts "local"
+    )
+  );
 
   pad = width: text: concatStringsSep "" (genList (_: " ") (width - stringLength text));
   widest = foldl' (

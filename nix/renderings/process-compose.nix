@@ -1,63 +1,8 @@
 # process-compose.yaml: the system as processes of this machine (`make up`).
 topology:
 with builtins;
+with import ../lib.nix;
 let
-  parts = topology.parts "local";
-  address = part: "127.0.0.1:\${${part.port.variable}}";
-
-  isOpen = part: {
-    exec.command = "exec 3<>/dev/tcp/127.0.0.1/\${${part.port.variable}}";
-  };
-  answers = path: part: {
-    http_get = {
-      host = "127.0.0.1";
-      port = "\${${part.port.variable}}";
-      inherit path;
-    };
-  };
-
-  # How a part of each kind starts, and how it shows that it is ready.
-  kinds = {
-    rabbitmq = part: {
-      command = "exec scripts/run/rabbitmq";
-      readiness_probe = isOpen part;
-    };
-    mongo = part: {
-      command = "exec scripts/run/mongod ${part.name}";
-      readiness_probe = isOpen part;
-    };
-    mongo-init = _: {
-      command = "exec scripts/mongo-init";
-      availability.restart = "on_failure";
-    };
-    publisher = part: {
-      command = "exec target/debug/stock-publisher";
-      environment.HTTP_ADDRESS = address part;
-      readiness_probe = answers "/readyz" part;
-    };
-    consumer = part: {
-      command = "exec target/debug/stock-consumer";
-      environment.HTTP_ADDRESS = address part;
-      readiness_probe = answers "/readyz" part;
-    };
-    liveview = part: {
-      command = "exec node vendor-apps/stock-liveview/app.js";
-      environment = {
-        NODE_ENV = "production";
-        HOST = "127.0.0.1";
-        PORT = "\${${part.port.variable}}";
-      };
-      readiness_probe = answers "/readyz" part;
-    };
-    nginx = part: {
-      command = "exec scripts/run/nginx";
-      environment.LIVEVIEWS = concatStringsSep " " (
-        map address (filter (part: part.kind == "liveview") parts)
-      );
-      readiness_probe = answers "/nginx-health" part;
-    };
-  };
-
   conditions = {
     started = "process_started";
     ready = "process_healthy";
@@ -76,10 +21,18 @@ let
     };
   };
 
+  # A process of its kind, with what the topology says of this part.
   process =
-    name: it:
+    part:
+    let
+      it = topology.kinds.${part.kind}.process part;
+      environment =
+        resolve "\${STOCKMARKET_HOME}/secrets" (part.environment or { }) // it.environment or { };
+      needs = part.needs or { };
+    in
     it
     // {
+      inherit (part) description;
       working_dir = "\${STOCKMARKET_ROOT}";
       # A process that dies starts again after a second, for ever.
       availability = {
@@ -91,50 +44,23 @@ let
         signal = 15;
         timeout_seconds = 15;
       };
-      log_location = "\${STOCKMARKET_HOME}/logs/${name}.log";
+      log_location = "\${STOCKMARKET_HOME}/logs/${part.name}.log";
       log_configuration = log;
+    }
+    // unless (environment == { }) {
+      environment = attrValues (mapAttrs (name: value: "${name}=${value}") environment);
+    }
+    // unless (needs == { }) {
+      depends_on = mapAttrs (_: need: { condition = conditions.${need}; }) needs;
+    }
+    // unless (!(it ? readiness_probe)) {
+      # Probes only report. A part that waits for another one is not to be restarted.
+      readiness_probe = it.readiness_probe // {
+        period_seconds = 2;
+        timeout_seconds = 5;
+        failure_threshold = 1000000;
+      };
     };
-
-  ofPart =
-    part:
-    let
-      it = kinds.${part.kind} part;
-      variables = mapAttrs (
-        _: value: if isAttrs value then "\${STOCKMARKET_HOME}/secrets/${value.secret}" else value
-      ) (part.environment or { } // it.environment or { });
-      needs = part.needs or { } // (if part.kind == "rabbitmq" then { epmd = "started"; } else { });
-    in
-    process part.name (
-      it
-      // {
-        inherit (part) description;
-      }
-      // (
-        if variables == { } then
-          { }
-        else
-          { environment = attrValues (mapAttrs (name: value: "${name}=${value}") variables); }
-      )
-      // (
-        if needs == { } then
-          { }
-        else
-          { depends_on = mapAttrs (_: need: { condition = conditions.${need}; }) needs; }
-      )
-      // (
-        if it ? readiness_probe then
-          {
-            # Probes only report. A part that waits for another one is not to be restarted.
-            readiness_probe = it.readiness_probe // {
-              period_seconds = 2;
-              timeout_seconds = 5;
-              failure_threshold = 1000000;
-            };
-          }
-        else
-          { }
-      )
-    );
 in
 import ./yaml.nix
   ''
@@ -149,18 +75,10 @@ import ./yaml.nix
     log_level = "info";
     log_configuration = log;
     environment = [ "LOG_FORMAT=\${LOG_FORMAT:-text}" ];
-    processes =
-      listToAttrs (
-        map (part: {
-          inherit (part) name;
-          value = ofPart part;
-        }) parts
-      )
-      // {
-        # RabbitMQ's Erlang gets a name service of its own, apart from the machine's.
-        epmd = process "epmd" {
-          description = "the name service of RabbitMQ's Erlang";
-          command = "exec scripts/run/epmd";
-        };
-      };
+    processes = listToAttrs (
+      map (part: {
+        inherit (part) name;
+        value = process part;
+      }) (topology.parts "local")
+    );
   }

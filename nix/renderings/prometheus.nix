@@ -1,15 +1,17 @@
 # containers/prometheus.yml: where Prometheus collects metrics.
 topology:
+with builtins;
 let
-  addresses =
+  job =
     kind:
-    map (part: "${part.name}:${toString part.port.container}") (
-      builtins.filter (part: part.kind == kind) (topology.parts "containers")
-    );
-  job = job_name: targets: {
-    inherit job_name;
-    static_configs = [ { inherit targets; } ];
-  };
+    let
+      inherit (topology.kinds.${kind}) metrics;
+      target = part: "${part.name}:${toString (metrics.port or part.port.container)}";
+    in
+    removeAttrs metrics [ "port" ]
+    // {
+      static_configs = [ { targets = map target (topology.partsOf kind "containers"); } ];
+    };
 in
 import ./yaml.nix
   ''
@@ -20,25 +22,7 @@ import ./yaml.nix
       scrape_interval = "5s";
       scrape_timeout = "4s";
     };
-    scrape_configs = [
-      (job "publisher" (addresses "publisher"))
-      (job "consumer" (addresses "consumer"))
-      (job "liveview" (addresses "liveview"))
-      (job "mongodb" [ "mongo-metrics:9216" ])
-      (
-        job "rabbitmq" [ "rabbitmq:15692" ]
-        // {
-          # Trades and consumers of each queue.
-          metrics_path = "/metrics/detailed";
-          params.family = [
-            "queue_coarse_metrics"
-            "queue_consumer_count"
-          ];
-          basic_auth = {
-            username = "monitoring";
-            password_file = "/run/secrets/rabbitmq-monitoring.password";
-          };
-        }
-      )
-    ];
+    scrape_configs = map job (
+      filter (kind: topology.kinds.${kind} ? metrics) (attrNames topology.kinds)
+    );
   }

@@ -1,8 +1,9 @@
 # containers/rabbitmq/cluster.conf: joins the brokers of stack.yml to a cluster.
 topology:
 with builtins;
+with import ../lib.nix;
 let
-  nodes = topology.numbered topology.brokers (
+  nodes = numbered topology.brokers (
     n: "cluster_formation.classic_config.nodes.${toString n} = rabbit@rabbitmq${toString n}"
   );
 in

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154 # the variables are run's and lib.sh's
 # Stage topology: one file describes the system, and a changed description runs.
 
-# Adds a fourth company, a third live view, and a standby for each company to topology.nix in a copy of
-# the project, and starts that system.
+# In a copy of the project, adds a fourth company, a third live view and a standby for each company to
+# topology.nix, and a part of a new kind as a file in parts/. Starts that system.
 test_topology() {
   say "One topology, every rendering"
   "$root/nix/generate" --check || fail "the committed files are not what the topology gives"
@@ -24,13 +24,32 @@ test_topology() {
 
   sed -i -e 's/^    "AAPL"$/&\n    "AMZN"/' -e 's/liveviews = 2;/liveviews = 3;/' -e 's/    local = 1;/    local = 2;/' \
     "$copy/nix/topology.nix"
+  cat > "$copy/nix/parts/echo.nix" << 'END'
+_:
+with import ../containers;
+{
+  parts = _: [
+    {
+      name = "echo";
+      description = "a part of a new kind";
+      needs.rabbitmq = "ready";
+    }
+  ];
+  process = _: { command = "exec sleep infinity"; };
+  service = _: hardened // {
+    image = images.nginx;
+    networks = [ "web" ];
+  };
+}
+END
   "$copy/nix/generate" > "$scratch/generated"
   local file
   for file in process-compose.yaml scripts/ports compose.yml stack.yml containers/prometheus.yml; do
     grep -q "$file" "$scratch/generated" || fail "$file does not follow the topology"
   done
   grep -q '^  liveview3:' "$copy/compose.yml" || fail "there is no third live view in containers"
-  ok "a fourth company, a third live view and standbys are in every rendering"
+  grep -q '^  echo:' "$copy/compose.yml" || fail "there is no part of the new kind in containers"
+  ok "a fourth company, a third live view, standbys and a part of a new kind are in every rendering"
 
   # Ports of this test, in the order of the file.
   local -a ports
@@ -43,7 +62,7 @@ test_topology() {
   env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" status > "$scratch/status" 2>&1 || status=$?
   env "${ports[@]}" STOCKMARKET_HOME="$scratch/home" make -C "$copy" down > /dev/null 2>&1 || true
   local part
-  for part in consumer-amzn consumer-amzn-2 consumer-msft-2 liveview3; do
+  for part in consumer-amzn consumer-amzn-2 consumer-msft-2 liveview3 echo; do
     grep -q "$part" "$scratch/status" || { cat "$scratch/status" >&2; fail "$part is not part of the running system"; }
   done
   [ "$status" -eq 0 ] || { cat "$scratch/status" >&2; fail "the system of the changed topology is not healthy"; }

@@ -1,0 +1,88 @@
+# The consumers of each company: one is active, the others are hot standbys.
+topology:
+with builtins;
+with import ../lib.nix;
+with import ../containers;
+let
+  # A company's first consumer is named after it; its standbys have a number after the name.
+  consumer =
+    company: number: index:
+    let
+      suffix = separator: if number == 1 then "" else "${separator}${toString number}";
+    in
+    {
+      name = "consumer-${lowercase company}${suffix "-"}";
+      inherit company number;
+      description =
+        if number == 1 then
+          "averages the trades of ${company}"
+        else
+          "hot standby for the trades of ${company}";
+      port = {
+        variable = "CONSUMER_${company}${suffix "_"}_HTTP_PORT";
+        local = 9101 + index - 1;
+        container = 9101;
+      };
+      needs = each (map (part: part.name) (topology.partsOf "mongo" "local")) "ready" // {
+        mongo-init = "done";
+        rabbitmq = "ready";
+      };
+      environment = {
+        RABBITMQ_URL_FILE = secret "rabbitmq-consumer.url";
+        RABBITMQ_QUEUE = company;
+        MONGODB_URL_FILE = secret "mongodb-consumer.url";
+      };
+    };
+in
+rec {
+  parts =
+    place:
+    let
+      copies = concatMap (
+        company: numbered topology.consumers.${place} (consumer company)
+      ) topology.companies;
+    in
+    numbered (length copies) (index: elemAt copies (index - 1) index);
+
+  process = part: {
+    command = "exec target/debug/stock-consumer";
+    environment.HTTP_ADDRESS = "127.0.0.1:\${${part.port.variable}}";
+    readiness_probe = answers "/readyz" part;
+  };
+
+  service =
+    _:
+    hardened
+    // {
+      image = images.ours "stock-consumer";
+      user = nobody;
+      networks = [
+        "consuming"
+        "storing"
+      ];
+      healthcheck = check [
+        "/bin/stock-consumer"
+        "healthcheck"
+      ];
+      mem_limit = "256m";
+      cpus = "1";
+      pids_limit = 200;
+      stop_grace_period = "10s";
+    };
+
+  swarm = map (part: {
+    inherit part;
+    "#" = "averages the trades of ${part.company}: one task does, the others are hot standbys";
+    deploy = rolling topology.consumers.containers;
+  }) (filter (part: part.number == 1) (parts "containers"));
+
+  secrets = {
+    uid = 10001;
+    files = [
+      "rabbitmq-consumer.url"
+      "mongodb-consumer.url"
+    ];
+  };
+
+  metrics.job_name = "consumer";
+}

@@ -1,0 +1,56 @@
+# The publisher.
+topology:
+with builtins;
+with import ../lib.nix;
+with import ../containers;
+let
+  publisher = {
+    name = "publisher";
+    description = "publishes the trades of all companies";
+    port = {
+      variable = "PUBLISHER_HTTP_PORT";
+      local = 9100;
+      container = 9100;
+    };
+    needs.rabbitmq = "ready";
+    environment = {
+      RABBITMQ_URL_FILE = secret "rabbitmq-publisher.url";
+      STOCKS = concatStringsSep "," topology.companies;
+    };
+  };
+in
+{
+  parts = _: [ publisher ];
+
+  process = part: {
+    command = "exec target/debug/stock-publisher";
+    environment.HTTP_ADDRESS = "127.0.0.1:\${${part.port.variable}}";
+    readiness_probe = answers "/readyz" part;
+  };
+
+  service =
+    _:
+    hardened
+    // {
+      image = images.ours "stock-publisher";
+      user = nobody;
+      networks = [ "publishing" ];
+      healthcheck = check [
+        "/bin/stock-publisher"
+        "healthcheck"
+      ];
+      mem_limit = "256m";
+      cpus = "1";
+      pids_limit = 200;
+      stop_grace_period = "10s";
+    };
+
+  swarm = [ { part = publisher; } ];
+
+  secrets = {
+    uid = 10001;
+    files = [ "rabbitmq-publisher.url" ];
+  };
+
+  metrics.job_name = "publisher";
+}
