@@ -1,34 +1,30 @@
 //! Exponential backoff.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(50);
-const LONGEST: Duration = Duration::from_secs(1);
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Pauses that double from 50 ms to 1 s. Each varies by up to a quarter, so that many consumers do not
-/// return to a server at the same moment.
+/// Pauses that double from 50 ms to 1 s, for ever. Each is lengthened by a random part of itself, so
+/// that many consumers do not return to a server at the same moment.
 #[derive(Debug)]
-pub struct Backoff(Duration);
+pub struct Backoff(ExponentialBackoff);
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(FIRST)
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(1))
+            .with_jitter()
+            .without_max_times();
+        Self(pauses.build())
     }
 }
 
 impl Backoff {
     /// Sleeps for the next pause.
     pub async fn pause(&mut self) {
-        let pause = self.0;
-        self.0 = (pause * 2).min(LONGEST);
-        tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * jitter())).await;
+        if let Some(pause) = self.0.next() {
+            tokio::time::sleep(pause).await;
+        }
     }
-}
-
-/// A number from 0 to 1 that differs between processes, from the clock's low digits.
-fn jitter() -> f64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    f64::from(now.subsec_micros() % 1000) / 1000.0
 }

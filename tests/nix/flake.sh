@@ -29,7 +29,8 @@ test_format() {
 
   "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
   ok "the workflows pass actionlint"
-  shellcheck --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh "$root"/nix/generate "$root"/nix/images/publish.sh
+  "$root/.local/tools/bin/shellcheck" --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh \
+    "$root"/nix/generate "$root"/nix/images/publish.sh
   ok "the scripts pass shellcheck"
 }
 
