@@ -50,7 +50,7 @@ bench: ## how fast the parts are
 fmt: ## format all code
 	@scripts/fmt
 
-generate: ## render the files that come from nix/topology.nix
+generate: ## render the files that come from nix/
 	@nix/generate
 
 screenshot: ## take docs/'s picture of the page

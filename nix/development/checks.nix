@@ -33,7 +33,7 @@ in
   liveview = liveview.package;
   liveview-tests = liveview.tests;
 
-  # The committed files are what the topology renders.
+  # The committed files are what renderings/ gives.
   generated = check "generated" [ ] ''
     cd ${generated}
     find . -type l -o -type f | while read -r file; do
