@@ -220,7 +220,7 @@ describe("the system", { timeout: 1_500_000 }, () => {
         contentType: "application/json",
       }));
     });
-    const consumer = new Consumer(stockmarket, queue, stockmarket.ports.CONSUMER_AAPL_HTTP_PORT + 1);
+    const consumer = new Consumer(stockmarket, queue, stockmarket.sparePort);
     try {
       await eventually(
         "five documents",
@@ -271,7 +271,7 @@ describe("the system", { timeout: 1_500_000 }, () => {
 
   test("the original publisher's trades are averaged, before and after a restart of the broker", async () => {
     const queue = "ORIGINAL";
-    const consumer = new Consumer(stockmarket, queue, stockmarket.ports.CONSUMER_AAPL_HTTP_PORT + 1);
+    const consumer = new Consumer(stockmarket, queue, stockmarket.sparePort);
     try {
       for (const round of [0, 1]) {
         const windows = [2 * round, 2 * round + 1].map(knownWindow);

@@ -59,14 +59,17 @@ export function run(program, args, { environment = process.env, limitMs = 60_000
 export class Stockmarket {
   static async prepare(variables = {}) {
     const home = await mkdtemp(join(tmpdir(), "stockmarket-end-to-end."));
-    const ports = await freePorts(portNames.length);
-    return new Stockmarket(home, Object.fromEntries(portNames.map((name, index) => [name, ports[index]])), variables);
+    const [sparePort, ...ports] = await freePorts(portNames.length + 1);
+    const byName = Object.fromEntries(portNames.map((name, index) => [name, ports[index]]));
+    return new Stockmarket(home, byName, sparePort, variables);
   }
 
-  constructor(home, ports, variables) {
+  constructor(home, ports, sparePort, variables) {
     this.home = home;
     /** By the name of its variable. @type {Record<string, number>} */
     this.ports = ports;
+    /** For a program that is not part of the system. */
+    this.sparePort = sparePort;
     this.environment = { ...process.env, ...ports, ...variables, STOCKMARKET_ROOT: root, STOCKMARKET_HOME: home };
     // A make that runs these tests is not to be taken for the one that they run.
     for (const name of ["MAKEFLAGS", "MAKELEVEL", "MFLAGS"]) delete this.environment[name];

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { databaseUrl, eventually, measureSlowness, Viewer } from "./support.js";
+import { databaseUrl, eventually, freePorts, measureSlowness, Viewer } from "./support.js";
 
 const APP = path.join(import.meta.dirname, "..", "app.js");
 
@@ -73,15 +73,12 @@ describe("stock-liveview", () => {
   it("is ready as soon as a database appears that was missing at its start", async () => {
     const [, member = ""] = databaseUrl().match(/@([^,/]+)/) ?? [];
     const [memberHost = "", memberPort] = member.split(":");
+    const [wayPort] = await freePorts(1);
     const way = createServer((socket) => {
       const onwards = connect(Number(memberPort), memberHost);
       socket.pipe(onwards).on("error", () => socket.destroy());
       onwards.pipe(socket).on("error", () => onwards.destroy());
-    }).listen(0, "127.0.0.1");
-    await once(way, "listening");
-    const { port: wayPort } = /** @type {import("node:net").AddressInfo} */ (way.address());
-    way.close();
-    await once(way, "close");
+    });
 
     const url = databaseUrl().replace(/@[^/]+\/\?(.*)/, `@127.0.0.1:${wayPort}/?directConnection=true&$1`);
     const { child, output, exited } = run([], { PORT: "0", MONGODB_URL: `${url}&serverSelectionTimeoutMS=300` });
@@ -95,11 +92,7 @@ describe("stock-liveview", () => {
   });
 
   it("healthcheck succeeds when the live view with the same environment is ready", async () => {
-    const probe = createServer().listen(0, "127.0.0.1");
-    await once(probe, "listening");
-    const { port } = /** @type {import("node:net").AddressInfo} */ (probe.address());
-    probe.close();
-    await once(probe, "close");
+    const [port] = await freePorts(1);
     const environment = { PORT: String(port), HOST: "0.0.0.0", MONGODB_URL: databaseUrl() };
     assert.equal(await run(["healthcheck"], environment).exited, 1);
     const { child, exited } = await runReady(environment);

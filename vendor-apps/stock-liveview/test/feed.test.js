@@ -3,14 +3,13 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { closeAfter, eventually, openDatabase, startLiveview, Viewer, window } from "./support.js";
+import { closeAfter, eventually, freePorts, openDatabase, startLiveview, Viewer, window } from "./support.js";
 
 const ROOT = path.join(import.meta.dirname, "..", "..", "..");
 
@@ -24,7 +23,7 @@ async function servers(...command) {
 /** A MongoDB without a replica set. */
 async function startSingleDatabase() {
   const folder = await mkdtemp(path.join(tmpdir(), "liveview-mongod-"));
-  const port = await freePort();
+  const [port] = await freePorts(1);
   const launch = () =>
     spawn("mongod", ["--dbpath", folder, "--port", String(port), "--bind_ip", "127.0.0.1"], {
       env: { ...process.env, PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}` },
@@ -48,15 +47,6 @@ async function startSingleDatabase() {
       await rm(folder, { recursive: true });
     },
   };
-}
-
-/** @returns {Promise<number>} */
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  await once(server.close(), "close");
-  return port;
 }
 
 describe("the feed", () => {

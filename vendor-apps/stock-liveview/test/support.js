@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { WebSocket } from "ws";
@@ -120,6 +121,28 @@ export async function eventually(condition, what, limitMs = 30_000) {
     if (performance.now() - began > limitMs * slowness()) assert.fail(`not within ${limitMs} ms: ${what}`);
     await sleep(20);
   }
+}
+
+/**
+ * Free ports for servers that start later, or again. They are below those of outgoing connections and apart from those
+ * of the other suites, so that no other program takes one meanwhile.
+ * @param {number} count
+ */
+export async function freePorts(count) {
+  /** @type {Set<number>} */
+  const ports = new Set();
+  while (ports.size < count) {
+    const port = 28_000 + Math.floor(Math.random() * 4000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    await once(server.close(), "close");
+    ports.add(port);
+  }
+  return [...ports];
 }
 
 /**

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { eventually, openDatabase, window } from "../support.js";
+import { isDeepStrictEqual } from "node:util";
+import { eventually, openDatabase, Viewer, window } from "../support.js";
 import { DESKTOP, launch, openPage, PHONE } from "./browser.js";
 import { startSystem } from "./support.js";
 
@@ -67,10 +68,28 @@ describe("the page", () => {
     open = [];
   });
 
+  /** Waits until both live views know what is stored, so that the page changes only with the test. */
+  const areUpToDate = async () => {
+    const newest = await database.collection
+      .aggregate([{ $sort: { _id: -1 } }, { $group: { _id: "$company", id: { $first: "$_id" } } }])
+      .toArray();
+    const stored = newest.map(({ id }) => String(id)).toSorted();
+    for (const url of system.liveviewUrls) {
+      const viewer = await Viewer.open(url.replace("http", "ws"));
+      const known = () =>
+        viewer
+          .all("prices")
+          .at(-1)
+          ?.prices.map((/** @type {any} */ { _id }) => _id);
+      await eventually(() => isDeepStrictEqual(known()?.toSorted(), stored), "a live view knows what is stored");
+      viewer.close();
+    }
+  };
   /** @param {string} [address] @param {import("playwright-core").BrowserContextOptions} [options] */
   const visit = async (address = "", options = DESKTOP) => {
     const opened = await openPage(browser, options);
     open.push(opened);
+    await areUpToDate();
     await opened.page.goto(`${system.url}/${address}`);
     return opened;
   };

@@ -4,10 +4,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { eventually } from "../support.js";
+import { eventually, freePorts } from "../support.js";
 
 const PACKAGE = path.join(import.meta.dirname, "..", "..");
 const ROOT = path.join(PACKAGE, "..", "..");
@@ -121,13 +120,4 @@ async function isOk(url) {
   } catch {
     return false;
   }
-}
-
-/** @param {number} count */
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => /** @type {import("node:net").AddressInfo} */ (server.address()).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }
