@@ -1,5 +1,6 @@
 # A bill of materials for each of our images (CycloneDX, JSON). The publisher's lists what its program
-# says is linked into it. The others list their lock files; Cargo.lock also names the crates of the tests.
+# says is linked into it. The others list what their lock files name, without what only the tests need.
+# The consumer's therefore includes procedural macros and crates for other systems.
 {
   pkgs,
   about,
@@ -14,8 +15,30 @@ let
     purl = "pkg:${kind}/${builtins.replaceStrings [ "@" ] [ "%40" ] name}@${version}";
   };
 
-  crates = map (crate: component "cargo" crate.name crate.version) (
-    lib.filter (crate: crate ? source) (lib.importTOML ../../Cargo.lock).package
+  manifest = lib.importTOML ../../Cargo.toml;
+  locked = (lib.importTOML ../../Cargo.lock).package;
+  # A dependency is `name`, or `name version` where there are several.
+  find =
+    dependency:
+    let
+      words = lib.splitString " " dependency;
+      isIt =
+        crate:
+        crate.name == builtins.head words
+        && (builtins.length words == 1 || crate.version == lib.last words);
+    in
+    builtins.head (lib.filter isIt locked);
+  root = find "stock-consumer";
+  isOurs = dependency: manifest.dependencies ? ${builtins.head (lib.splitString " " dependency)};
+  entry = crate: {
+    key = "${crate.name} ${crate.version}";
+    inherit crate;
+  };
+  crates = map ({ crate, ... }: component "cargo" crate.name crate.version) (
+    builtins.genericClosure {
+      startSet = map (dependency: entry (find dependency)) (lib.filter isOurs root.dependencies);
+      operator = { crate, ... }: map (dependency: entry (find dependency)) (crate.dependencies or [ ]);
+    }
   );
 
   packages = lib.mapAttrsToList (path: package: component "npm" (nameOf path) package.version) (
