@@ -9,9 +9,11 @@ mkdir -p "$STOCKMARKET_HOME" "$STOCKMARKET_ROOT/.local"
 STOCKMARKET_HOME=$(cd "$STOCKMARKET_HOME" && pwd)
 export STOCKMARKET_ROOT STOCKMARKET_HOME
 
-# All homes share the tools: they are large.
+# All homes share the tools: they are large. Clones may share them too, by a link, so commands contain
+# their real path.
+tools=$(realpath --canonicalize-missing "$STOCKMARKET_ROOT/.local/tools")
 # shellcheck disable=SC2034 # the sourcing script uses it
-readonly tools=$STOCKMARKET_ROOT/.local/tools
+readonly tools
 
 # port_variables: the names in scripts/ports. Each is exported, with the port.
 port_variables=()
