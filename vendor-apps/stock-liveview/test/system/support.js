@@ -30,11 +30,15 @@ class Process {
     await this.#awaitStart();
   }
 
+  get isRunning() {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   /** @param {NodeJS.Signals} [signal] */
   async stop(signal = "SIGTERM") {
     const child = this.#child;
     this.#child = undefined;
-    if (!child || child.exitCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill(signal);
     await exited;
