@@ -55,6 +55,8 @@ describe("the page", () => {
     await database?.close();
   });
   beforeEach(async () => {
+    // A browser that crashed fails one test, not all.
+    if (!browser.isConnected()) browser = await launch();
     // A test that failed may have left one stopped or frozen.
     for (const liveview of system.liveviews) {
       liveview.thaw();
@@ -71,7 +73,7 @@ describe("the page", () => {
     await areUpToDate();
   });
   afterEach(async () => {
-    await Promise.all(open.map((one) => one.close()));
+    await Promise.allSettled(open.map((one) => one.close()));
     open = [];
   });
 
