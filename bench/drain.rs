@@ -251,13 +251,14 @@ fn prepare(queue: &str, kind: Kind, trades: u64) -> Outcome<()> {
         let size = (body.len() as u64).to_be_bytes();
         let properties = match kind {
             Kind::Original => vec![0; 2],
-            // Content type, delivery mode, message id, timestamp, application.
+            // Content type, delivery mode, message id, timestamp, type, application.
             Kind::Classic | Kind::Quorum => [
-                &(1u16 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 3).to_be_bytes()[..],
+                &(1u16 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3).to_be_bytes()[..],
                 &short("application/json"),
                 &[2],
                 &short(&format!("{epoch}:{sequence}")),
                 &1_700_000_000u64.to_be_bytes(),
+                &short("stockmarket.trade.v1"),
                 &short("stock-publisher"),
             ]
             .concat(),

@@ -1,4 +1,4 @@
-//! The audit: proves from the database that every trade was counted exactly once.
+//! The audit: proves from the database that every trade was counted exactly once, or rejected.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,8 @@ use futures_util::TryStreamExt;
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::ledger::{Range, Ranges};
-use crate::store::{AuditedWindow, Store, StoreError};
+use crate::ledger::{Range, Ranges, Settled};
+use crate::store::{AuditedWindow, SettledDocument, Store, StoreError, ranges};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,13 +24,40 @@ pub struct Audit {
 struct Queue {
     windows: i64,
     trades: i64,
-    /// Window numbers that are missing.
+    /// The lowest window number that is there.
+    first: Option<u64>,
+    /// The number after the highest.
+    next: u64,
+    /// Numbers between them that are missing.
     missing: Ranges,
+    /// Windows below this were removed on purpose.
+    removed_below: u64,
     /// Windows whose `count` differs from the number of trades that they list.
     miscounted: Ranges,
     epochs: BTreeMap<String, Epoch>,
     /// Trades without an identity.
     unidentified: i64,
+}
+
+impl Queue {
+    /// The windows that are gone: on purpose, and for no known reason.
+    fn gone(&self) -> (Ranges, Ranges) {
+        let mut gone = self.missing.clone();
+        if let Some(first @ 1..) = self.first {
+            gone.insert_range(Range {
+                first: 0,
+                last: first - 1,
+            });
+        }
+        let on_purpose: Ranges = match self.removed_below {
+            0 => Ranges::default(),
+            below => Ranges::from_iter([Range {
+                first: 0,
+                last: below - 1,
+            }]),
+        };
+        (gone.intersection(&on_purpose), gone.without(&on_purpose))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +67,49 @@ struct Epoch {
     doubles: Ranges,
     /// How often trades were counted more than once, in total.
     doubled: u64,
+    rejected: Ranges,
+    /// What its first window says to be settled before it.
+    earlier: Settled,
+}
+
+/// What became of the trades of an epoch, up to the highest that is known.
+struct Fate {
+    /// In a window.
+    counted: u64,
+    /// In the queue of rejected messages, and in no window.
+    rejected: u64,
+    /// Settled in windows that were removed on purpose.
+    expired: u64,
+    /// None of these.
+    missing: Ranges,
+    doubled: u64,
+}
+
+impl Epoch {
+    /// `expired` says whether windows were removed on purpose.
+    fn fate(&self, expired: bool) -> Fate {
+        let counted = &self.counted;
+        let mut settled = counted.clone();
+        settled.extend(&self.rejected);
+        let rejected = settled.count() - counted.count();
+        let before = settled.count();
+        if expired {
+            settled.extend(&self.earlier.ranges);
+            if let below @ 1.. = self.earlier.floor {
+                settled.insert_range(Range {
+                    first: 0,
+                    last: below - 1,
+                });
+            }
+        }
+        Fate {
+            counted: counted.count(),
+            rejected,
+            expired: settled.count() - before,
+            missing: settled.gaps(),
+            doubled: self.doubled,
+        }
+    }
 }
 
 impl Audit {
@@ -65,10 +135,15 @@ impl Audit {
     }
 
     async fn read(store: &Store) -> Result<Self, StoreError> {
-        let mut windows = store.audit().await?;
         let mut audit = Self::default();
+        // First the windows: a trade that is rejected meanwhile is not missed.
+        let mut windows = store.audit().await?;
         while let Some(window) = windows.try_next().await? {
             audit.add(&window);
+        }
+        let mut settled = store.settled().await?;
+        while let Some(document) = settled.try_next().await? {
+            audit.add_settled(&document);
         }
         Ok(audit)
     }
@@ -77,19 +152,24 @@ impl Audit {
     fn add(&mut self, window: &AuditedWindow) {
         let queue = self.queues.entry(window.queue.clone()).or_default();
         let number = window.window.max(0) as u64;
-        let expected = queue.missing.count() + queue.windows as u64;
-        if number > expected {
+        if queue.first.is_some() && number > queue.next {
             queue.missing.insert_range(Range {
-                first: expected,
+                first: queue.next,
                 last: number - 1,
             });
         }
+        queue.first.get_or_insert(number);
+        queue.next = number + 1;
         queue.windows += 1;
         queue.trades += window.count;
         let mut identified = 0;
         for trades in &window.trades {
             let epoch = queue.epochs.entry(trades.epoch.clone()).or_default();
             let ranges = trades.ranges();
+            if epoch.windows == 0 {
+                let ledger = window.ledger.iter().find(|l| l.epoch == trades.epoch);
+                epoch.earlier = ledger.map(|ledger| ledger.settled()).unwrap_or_default();
+            }
             let doubles = epoch.counted.intersection(&ranges);
             epoch.windows += 1;
             epoch.doubled += doubles.count();
@@ -103,16 +183,40 @@ impl Audit {
         }
     }
 
-    /// Whether every trade up to the highest counted one of each epoch is counted exactly once,
-    /// and no window is missing.
+    fn add_settled(&mut self, document: &SettledDocument) {
+        match document {
+            SettledDocument::Rejected {
+                queue,
+                epoch,
+                rejected,
+                ..
+            } => {
+                let queue = self.queues.entry(queue.clone()).or_default();
+                let epoch = queue.epochs.entry(epoch.clone()).or_default();
+                epoch.rejected.extend(&ranges(rejected));
+            }
+            SettledDocument::Removed {
+                queue,
+                removed_below,
+            } => {
+                let queue = self.queues.entry(queue.clone()).or_default();
+                queue.removed_below = (*removed_below).max(0) as u64;
+            }
+        }
+    }
+
+    /// Whether every trade up to the highest one of each epoch is counted exactly once, rejected, or
+    /// expired, and no window is missing but those that were removed on purpose.
     pub fn is_sound(&self) -> bool {
         self.queues.values().all(|queue| {
-            queue.missing.count() == 0
+            let (expired, missing) = queue.gone();
+            let expired = expired.count() > 0;
+            missing.count() == 0
                 && queue.miscounted.count() == 0
-                && queue
-                    .epochs
-                    .values()
-                    .all(|e| e.doubled == 0 && e.counted.gaps().count() == 0)
+                && queue.epochs.values().all(|epoch| {
+                    let fate = epoch.fate(expired);
+                    fate.doubled == 0 && fate.missing.count() == 0
+                })
         })
     }
 }
@@ -121,28 +225,31 @@ impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {:<40} {:>9} {:>12} {:>8} {:>8}",
-            "QUEUE", "EPOCH", "WINDOWS", "TRADES", "GAPS", "DOUBLES"
+            "{:<12} {:<40} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8}",
+            "QUEUE", "EPOCH", "WINDOWS", "TRADES", "GAPS", "DOUBLES", "REJECTED", "EXPIRED"
         )?;
         for (name, queue) in &self.queues {
+            let (expired, missing) = queue.gone();
             for (epoch_name, epoch) in &queue.epochs {
-                let gaps = epoch.counted.gaps();
+                let fate = epoch.fate(expired.count() > 0);
                 writeln!(
                     f,
-                    "{name:<12} {epoch_name:<40} {:>9} {:>12} {:>8} {:>8}",
+                    "{name:<12} {epoch_name:<40} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8}",
                     epoch.windows,
-                    epoch.counted.count(),
-                    gaps.count(),
-                    epoch.doubled
+                    fate.counted,
+                    fate.missing.count(),
+                    fate.doubled,
+                    fate.rejected,
+                    fate.expired
                 )?;
-                tell(f, "not counted", &gaps)?;
+                tell(f, "missing: neither counted nor rejected", &fate.missing)?;
                 tell(f, "counted more than once", &epoch.doubles)?;
             }
             if queue.unidentified > 0 {
                 writeln!(
                     f,
-                    "{name:<12} {:<40} {:>9} {:>12} {:>8} {:>8}",
-                    "(no identity)", "-", queue.unidentified, "-", "-"
+                    "{name:<12} {:<40} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8}",
+                    "(no identity)", "-", queue.unidentified, "-", "-", "-", "-"
                 )?;
             }
             writeln!(
@@ -150,7 +257,8 @@ impl fmt::Display for Audit {
                 "{name:<12} {:<40} {:>9} {:>12}",
                 "(all)", queue.windows, queue.trades
             )?;
-            tell(f, "windows missing", &queue.missing)?;
+            tell(f, "windows removed on purpose", &expired)?;
+            tell(f, "windows missing", &missing)?;
             tell(
                 f,
                 "windows that hold more trades than they say",
@@ -203,15 +311,22 @@ mod tests {
     fn audit(windows: &[Window]) -> Audit {
         let mut audit = Audit::default();
         for (number, count, trades) in windows {
-            let trades = trades.iter().map(|(epoch, range)| EpochDocument {
-                epoch: (*epoch).into(),
-                ranges: vec![*range],
-            });
+            let epoch = |&(epoch, range): &(&str, [i64; 2])| EpochDocument {
+                epoch: epoch.into(),
+                floor: None,
+                ranges: vec![range],
+            };
+            let ledger = |&(epoch, [_, last]): &(&str, [i64; 2])| EpochDocument {
+                epoch: epoch.into(),
+                floor: None,
+                ranges: vec![[0, last]],
+            };
             audit.add(&AuditedWindow {
                 queue: "MSFT".into(),
                 window: *number,
                 count: *count,
-                trades: trades.collect(),
+                trades: trades.iter().map(epoch).collect(),
+                ledger: trades.iter().map(ledger).collect(),
             });
         }
         audit
@@ -231,8 +346,9 @@ mod tests {
             "{told}"
         );
         assert!(
-            told.lines()
-                .any(|l| l.split_whitespace().eq(["MSFT", "a", "2", "4", "0", "0"])),
+            told.lines().any(|l| l
+                .split_whitespace()
+                .eq(["MSFT", "a", "2", "4", "0", "0", "0", "0"])),
             "{told}"
         );
         assert!(
@@ -251,7 +367,7 @@ mod tests {
     fn a_gap_is_found() {
         let audit = audit(&[(0, 3, &[("a", [0, 2])]), (1, 3, &[("a", [5, 7])])]);
         assert!(!audit.is_sound());
-        assert!(audit.to_string().contains("not counted: 3-4"), "{audit}");
+        assert!(audit.to_string().contains("rejected: 3-4\n"), "{audit}");
     }
 
     #[test]
@@ -277,5 +393,62 @@ mod tests {
             "{missing}"
         );
         assert!(!audit(&[(0, 2, &[("a", [0, 2])])]).is_sound());
+    }
+
+    fn removed_below(audit: &mut Audit, number: i64) {
+        audit.add_settled(&SettledDocument::Removed {
+            queue: "MSFT".into(),
+            removed_below: number,
+        });
+    }
+
+    #[test]
+    fn a_rejected_trade_is_not_missing() {
+        let mut audit = audit(&[(0, 3, &[("a", [0, 2])]), (1, 3, &[("a", [5, 7])])]);
+        audit.add_settled(&SettledDocument::Rejected {
+            queue: "MSFT".into(),
+            epoch: "a".into(),
+            // One more than the gap: it was counted, too, which is no double.
+            rejected: vec![[3, 5]],
+            recorded_at: bson::DateTime::now(),
+        });
+        let told = audit.to_string();
+        assert!(audit.is_sound(), "{told}");
+        assert!(
+            told.lines().any(|l| l
+                .split_whitespace()
+                .eq(["MSFT", "a", "2", "6", "0", "0", "2", "0"])),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_was_removed_on_purpose_is_expired_and_the_rest_is_proved() {
+        let windows: [Window; 2] = [(2, 3, &[("a", [6, 8])]), (3, 3, &[("a", [9, 11])])];
+        let by_hand = audit(&windows);
+        assert!(!by_hand.is_sound());
+        assert!(
+            by_hand.to_string().contains("windows missing: 0-1\n"),
+            "{by_hand}"
+        );
+        assert!(by_hand.to_string().contains("rejected: 0-5\n"), "{by_hand}");
+        let mut expired = audit(&windows);
+        removed_below(&mut expired, 2);
+        let told = expired.to_string();
+        assert!(expired.is_sound(), "{told}");
+        assert!(told.contains("windows removed on purpose: 0-1\n"), "{told}");
+        assert!(
+            told.lines().any(|l| l
+                .split_whitespace()
+                .eq(["MSFT", "a", "2", "6", "0", "0", "0", "6"])),
+            "{told}"
+        );
+        let mut too_many = audit(&[windows[1]]);
+        removed_below(&mut too_many, 2);
+        assert!(
+            too_many.to_string().contains("windows missing: 2\n"),
+            "{too_many}"
+        );
+        assert!(!too_many.is_sound());
     }
 }

@@ -1,8 +1,13 @@
 //! The broker: finding the queue, taking deliveries in groups, moving rejected ones aside.
 
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
@@ -10,10 +15,21 @@ use lapin::options::{
     ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::tcp::TLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{
+    AsyncTcpStream, Channel, Confirmation, ConnectionProperties, Consumer, ErrorKind,
+    PublisherConfirm,
+};
+use tokio::net::lookup_host;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
+use crate::backoff::Backoff;
 use crate::config::BrokerConfig;
+use crate::telemetry::Telemetry;
 use crate::trade::Rejection;
 
 /// How long one request to the broker may take.
@@ -38,24 +54,111 @@ pub enum BrokerError {
     QueueTaken,
     #[error("the broker cancelled the subscription: the queue is gone, or has moved")]
     Cancelled,
-    #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
-    TimedOut,
-    #[error("the broker refused a rejected message")]
-    RejectedRefused,
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    #[error("the broker refuses messages for {0}: is there a length limit with reject-publish?")]
+    Refused(String),
+    #[error("the queue {0} is gone")]
+    Unroutable(String),
+    #[error("the broker is short of memory or disk space, and takes no messages")]
+    Blocked,
     #[error(transparent)]
     Amqp(#[from] lapin::Error),
 }
 
-/// Connects to the broker.
-///
-/// # Errors
-/// When the broker cannot be reached, or refuses the user.
-pub async fn connect(config: &BrokerConfig, purpose: &str) -> Result<Connection, BrokerError> {
-    let mut url = config.url.clone();
-    url.query.heartbeat.get_or_insert(HEARTBEAT);
-    let name = format!("stock-consumer {} ({purpose})", config.queue);
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    timed(Connection::connect_uri(url, properties)).await
+/// A connection to the broker. Dropping it ends the connection at once, even if the broker is silent.
+pub struct Connection {
+    amqp: lapin::Connection,
+    /// Held: dropping it ends the client's thread.
+    _socket: Arc<Socket>,
+}
+
+/// The client's socket. Left alone, the client would wait for ever for a broker that accepts the
+/// connection and then says nothing, with a thread and a descriptor for each try.
+#[derive(Default)]
+struct Socket(OnceLock<std::net::TcpStream>);
+
+impl Socket {
+    fn keep(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let copy = std::net::TcpStream::from(socket.try_clone_to_owned()?);
+        // There is one socket for each connection.
+        let _ = self.0.set(copy);
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.get() {
+            // Fails if the connection is closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Connection {
+    /// Connects to the broker. Takes no longer than the URL's `connection_timeout`, by default 10 s.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, is silent, or refuses the user.
+    pub async fn open(config: &BrokerConfig, purpose: &str) -> Result<Self, BrokerError> {
+        let mut url = config.url.clone();
+        url.query.heartbeat.get_or_insert(HEARTBEAT);
+        let limit = url.query.connection_timeout;
+        let limit = limit.map_or(REQUEST_TIMEOUT, Duration::from_millis);
+        let name = format!("stock-consumer {} ({purpose})", config.queue);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let socket = Arc::new(Socket::default());
+        let kept = Arc::downgrade(&socket);
+        let connection = lapin::Connection::connector(
+            url,
+            lapin::runtime::default_runtime()?,
+            async move |AMQPUri {
+                            scheme, authority, ..
+                        },
+                        runtime| {
+                let host = authority.host;
+                let connect = async {
+                    let addresses = lookup_host((host.as_str(), authority.port)).await?;
+                    let addresses: Vec<SocketAddr> = addresses.collect();
+                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                    if let (AsyncTcpStream::Plain(plain), Some(kept)) = (&stream, kept.upgrade()) {
+                        kept.keep(plain.get_ref().as_fd())?;
+                    }
+                    match scheme {
+                        AMQPScheme::AMQP => Ok(stream),
+                        AMQPScheme::AMQPS => stream.into_tls(&host, TLSConfig::default()).await,
+                    }
+                };
+                let stream: io::Result<_> = timeout(limit, connect)
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                Ok(stream?)
+            },
+            properties,
+        );
+        match timeout(limit, connection).await {
+            Ok(amqp) => Ok(Self {
+                amqp: amqp?,
+                _socket: socket,
+            }),
+            Err(_) => Err(BrokerError::TimedOut(limit)),
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.amqp.status().connected()
+    }
+
+    /// Whether the broker is short of memory or disk space, and reads nothing from publishers.
+    pub fn is_blocked(&self) -> bool {
+        self.amqp.status().blocked()
+    }
+
+    /// Closes the connection. The broker gives back all deliveries that are not acknowledged.
+    pub async fn close(&self) -> Result<(), BrokerError> {
+        timed(self.amqp.close(200, "stopped".into())).await
+    }
 }
 
 /// A queue being read.
@@ -89,7 +192,7 @@ impl Subscription {
         prefetch: u16,
         exclusive: bool,
     ) -> Result<Self, BrokerError> {
-        let channel = timed(connection.create_channel()).await?;
+        let channel = timed(connection.amqp.create_channel()).await?;
         let look_up = QueueDeclareOptions {
             passive: true,
             ..Default::default()
@@ -182,92 +285,169 @@ impl Subscription {
     }
 }
 
-/// Moves invalid trades to the durable queue `<queue>.rejected`.
+/// A message on its way to the queue of rejected messages.
+struct Rejected {
+    delivery: Delivery,
+    rejection: Rejection,
+}
+
+/// Moves invalid trades to the durable queue `<queue>.rejected`, in the background, for as long as it
+/// takes: the queue may be full or gone, the user may lack the right to write to it, or the broker may
+/// be short of memory. Nothing waits for that.
 ///
 /// It has a connection of its own: a broker that is short of memory or disk stops reading from
 /// connections that publish, and acknowledgements must not wait for that.
 pub struct Rejects {
-    config: BrokerConfig,
-    queue: String,
-    /// Opened when the first message is moved.
-    outlet: Option<(Connection, Channel)>,
-    /// Messages that the broker has not confirmed yet, with the delivery tag of each original.
-    unconfirmed:
-        FuturesUnordered<futures_util::future::BoxFuture<'static, Result<u64, BrokerError>>>,
+    messages: UnboundedSender<Rejected>,
+    moved: UnboundedReceiver<u64>,
+    task: AbortHandle,
+}
+
+impl Drop for Rejects {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Rejects {
-    pub fn new(config: &BrokerConfig) -> Self {
-        Self {
-            config: config.clone(),
+    pub fn new(config: &BrokerConfig, telemetry: &Telemetry) -> Self {
+        let (messages, incoming) = unbounded_channel();
+        let (outgoing, moved) = unbounded_channel();
+        let mover = Mover {
             queue: format!("{}.rejected", config.queue),
-            outlet: None,
-            unconfirmed: FuturesUnordered::new(),
+            config: config.clone(),
+            telemetry: telemetry.clone(),
+            incoming,
+            pending: VecDeque::new(),
+            moved: outgoing,
+        };
+        let task = tokio::spawn(mover.run()).abort_handle();
+        Self {
+            messages,
+            moved,
+            task,
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.unconfirmed.is_empty()
+    /// Moves a message. Body and properties stay as they are; the header `x-rejected-reason` names the
+    /// broken rule, `x-rejected-detail` explains it.
+    pub fn publish(&self, delivery: Delivery, rejection: Rejection) {
+        // Fails only while the runtime ends.
+        let _ = self.messages.send(Rejected {
+            delivery,
+            rejection,
+        });
     }
 
-    /// Publishes a message to the queue of rejected messages. Body and properties stay as they are; the
-    /// header `x-rejected-reason` names the broken rule, `x-rejected-detail` explains it.
-    pub async fn publish(
-        &mut self,
-        delivery: Delivery,
-        rejection: &Rejection,
-    ) -> Result<(), BrokerError> {
-        let channel = match &self.outlet {
-            Some((_, channel)) => channel,
-            None => &self.outlet.insert(self.open().await?).1,
-        };
-        let text = |text: String| AMQPValue::LongString(text.into());
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers.insert("x-rejected-reason".into(), text(rejection.reason().into()));
-        headers.insert("x-rejected-detail".into(), text(rejection.to_string()));
-        let properties = delivery
-            .properties
-            .with_headers(headers)
-            .with_delivery_mode(2);
-        // The broker also confirms a message that no queue takes, unless it is mandatory.
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..Default::default()
-        };
-        let queue = self.queue.as_str().into();
-        let confirm = channel
-            .basic_publish(
-                ShortString::default(),
-                queue,
-                options,
-                &delivery.data,
-                properties,
-            )
-            .await?;
-        let delivery_tag = delivery.delivery_tag;
-        self.unconfirmed.push(
-            async move {
-                match confirm.await? {
-                    Confirmation::Ack(None) => Ok(delivery_tag),
-                    _ => Err(BrokerError::RejectedRefused),
-                }
-            }
-            .boxed(),
-        );
-        Ok(())
-    }
-
-    /// Waits for the next confirmation, and returns the delivery tag of the original. Waits for ever if
-    /// no message is unconfirmed.
-    pub async fn confirmed(&mut self) -> Result<u64, BrokerError> {
-        match self.unconfirmed.next().await {
-            Some(confirmed) => confirmed,
+    /// Waits until a message is moved, and returns the delivery tag of the original. Waits for ever if
+    /// there is none.
+    pub async fn moved(&mut self) -> u64 {
+        match self.moved.recv().await {
+            Some(delivery_tag) => delivery_tag,
             None => std::future::pending().await,
         }
     }
+}
 
-    async fn open(&self) -> Result<(Connection, Channel), BrokerError> {
-        let connection = connect(&self.config, "rejected").await?;
+/// The background part of [`Rejects`].
+struct Mover {
+    config: BrokerConfig,
+    queue: String,
+    telemetry: Telemetry,
+    incoming: UnboundedReceiver<Rejected>,
+    /// Messages that the broker has not confirmed yet.
+    pending: VecDeque<Rejected>,
+    /// The delivery tags of those that it has.
+    moved: UnboundedSender<u64>,
+}
+
+impl Mover {
+    async fn run(mut self) {
+        let mut connection = None;
+        let mut backoff = Backoff::default();
+        while let Some(message) = self.incoming.recv().await {
+            self.pending.push_back(message);
+            while !self.pending.is_empty() {
+                match self.move_pending(&mut connection).await {
+                    Ok(()) => {
+                        self.telemetry.moving(None);
+                        backoff = Backoff::default();
+                    }
+                    Err(error) => {
+                        self.telemetry.moving(Some(error.to_string()));
+                        backoff.pause().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves all messages that are there.
+    ///
+    /// # Errors
+    /// When the broker does not take them. Those that it has taken are not pending any more.
+    async fn move_pending(&mut self, kept: &mut Option<Connection>) -> Result<(), BrokerError> {
+        let connection = match kept.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => Connection::open(&self.config, "rejected").await?,
+        };
+        let channel = self.open_channel(kept.insert(connection)).await?;
+        while !self.pending.is_empty() {
+            while let Ok(message) = self.incoming.try_recv() {
+                self.pending.push_back(message);
+            }
+            self.move_some(&channel, kept.as_ref()).await?;
+        }
+        timed(channel.close(200, ShortString::default())).await
+    }
+
+    /// Publishes a group of messages, and waits until the broker has decided about each.
+    async fn move_some(
+        &mut self,
+        channel: &Channel,
+        connection: Option<&Connection>,
+    ) -> Result<(), BrokerError> {
+        let count = self.pending.len().min(GROUP);
+        let telemetry = &self.telemetry;
+        let messages = self.pending.iter().take(count);
+        let publish = async {
+            let mut confirms = Vec::with_capacity(count);
+            for message in messages {
+                confirms.push(publish(channel, &self.queue, message).await?);
+            }
+            Ok::<_, lapin::Error>(join_all(confirms).await)
+        };
+        let confirms = tokio::select! {
+            confirms = publish => confirms?,
+            // Never ends, but tells why it takes so long.
+            () = tell_if_blocked(connection, telemetry) => Vec::new(),
+        };
+        let mut outcome = Ok(());
+        let mut refused = VecDeque::new();
+        for confirm in confirms {
+            let Some(message) = self.pending.pop_front() else {
+                break;
+            };
+            let error = match confirm {
+                Ok(Confirmation::Ack(None)) => {
+                    // Fails only when nobody waits for it any more.
+                    let _ = self.moved.send(message.delivery.delivery_tag);
+                    continue;
+                }
+                // The broker also confirms a mandatory message that it has returned.
+                Ok(Confirmation::Ack(Some(_))) => BrokerError::Unroutable(self.queue.clone()),
+                Ok(_) => BrokerError::Refused(self.queue.clone()),
+                Err(error) => error.into(),
+            };
+            outcome = outcome.and(Err(error));
+            refused.push_back(message);
+        }
+        refused.append(&mut self.pending);
+        self.pending = refused;
+        outcome
+    }
+
+    async fn open_channel(&self, connection: &Connection) -> Result<Channel, BrokerError> {
         let mut arguments = FieldTable::default();
         arguments.insert(
             "x-queue-type".into(),
@@ -280,45 +460,72 @@ impl Rejects {
             durable: true,
             ..Default::default()
         };
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..Default::default()
-        };
-        let channel = match self.declare(&connection, durable, arguments).await {
-            // The queue exists with other arguments: use it as it is.
+        let channel = timed(connection.amqp.create_channel()).await?;
+        let queue = self.queue.as_str().into();
+        let declared = timed(channel.queue_declare(queue, durable, arguments)).await;
+        let channel = match declared {
+            Ok(_) => channel,
+            // The queue exists with other arguments, or the user may not declare it but perhaps write to
+            // it: use it as it is. A refusal closes the channel.
             Err(error)
                 if matches!(
                     soft_error(&error),
-                    Some((AMQPSoftError::PRECONDITIONFAILED, _))
+                    Some((
+                        AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::ACCESSREFUSED,
+                        _
+                    ))
                 ) =>
             {
-                self.declare(&connection, passive, FieldTable::default())
-                    .await?
+                timed(connection.amqp.create_channel()).await?
             }
-            outcome => outcome?,
+            Err(error) => return Err(error),
         };
         timed(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        Ok((connection, channel))
-    }
-
-    /// Declares the queue of rejected messages on a channel of its own: a refusal closes it.
-    async fn declare(
-        &self,
-        connection: &Connection,
-        options: QueueDeclareOptions,
-        arguments: FieldTable,
-    ) -> Result<Channel, BrokerError> {
-        let channel = timed(connection.create_channel()).await?;
-        timed(channel.queue_declare(self.queue.as_str().into(), options, arguments)).await?;
         Ok(channel)
+    }
+}
+
+async fn publish(
+    channel: &Channel,
+    queue: &str,
+    Rejected {
+        delivery,
+        rejection,
+    }: &Rejected,
+) -> lapin::Result<PublisherConfirm> {
+    let text = |text: String| AMQPValue::LongString(text.into());
+    let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+    headers.insert("x-rejected-reason".into(), text(rejection.reason().into()));
+    headers.insert("x-rejected-detail".into(), text(rejection.to_string()));
+    let properties = delivery.properties.clone();
+    let properties = properties.with_headers(headers).with_delivery_mode(2);
+    // The broker also confirms a message that no queue takes, unless it is mandatory.
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..Default::default()
+    };
+    let exchange = ShortString::default();
+    let data = &delivery.data;
+    channel
+        .basic_publish(exchange, queue.into(), options, data, properties)
+        .await
+}
+
+/// Looks every second whether the broker takes messages. Does not end.
+async fn tell_if_blocked(connection: Option<&Connection>, telemetry: &Telemetry) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        if connection.is_some_and(Connection::is_blocked) {
+            telemetry.moving(Some(BrokerError::Blocked.to_string()));
+        }
     }
 }
 
 /// Limits the time of a request: a broker without a quorum may never answer.
 async fn timed<T>(request: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+    match timeout(REQUEST_TIMEOUT, request).await {
         Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(BrokerError::TimedOut),
+        Err(_) => Err(BrokerError::TimedOut(REQUEST_TIMEOUT)),
     }
 }
 

@@ -1,10 +1,4 @@
-//! The consumer: from deliveries to acknowledged windows.
-//!
-//! Windows are written one group after the other, and inside a group in order, so that window
-//! *n* + 1 is never stored unless *n* is. A unique index on (queue, window number) is the fence: of
-//! two consumers that write window *n*, one is refused, reads what the other counted, drops those
-//! trades and goes on. Exactly-once counting relies on nothing else: the broker may let a second
-//! consumer in, and a consumer need not notice that it was frozen or lost its connection.
+//! The consumer: performs what the [`line`](crate::line) decides, at the broker and in the database.
 //!
 //! Reading goes on during a write. The windows that fill up until the next write are the next group.
 
@@ -12,29 +6,38 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use lapin::message::Delivery;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::broker::{self, BrokerError, Rejects, Subscription};
+use crate::broker::{BrokerError, Connection, Rejects, Subscription};
 use crate::config::Config;
-use crate::ledger::{EpochId, Ledger};
+use crate::line::{Action, Line, Message, Outcome, Verdict};
 use crate::shutdown::Shutdown;
-use crate::store::{self, Store, StoreError, StoredWindow, WindowDocument};
+use crate::store::{Store, StoreError, WindowDocument};
 use crate::telemetry::{Server, Telemetry};
-use crate::trade::{Identity, Rejection};
-use crate::window::{Entry, Place, Windows};
+use crate::trade::Identity;
+use crate::window::{MOST_EPOCHS, Place};
 
 /// How long a shutdown may take. Trades that are unacknowledged by then stay in the queue.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long a shutdown waits for rejected messages to be moved. They stay in the queue, too.
+const MOVING_LIMIT: Duration = Duration::from_secs(1);
 
 /// The least time from one write to the next. A journaled majority write costs the members of the
 /// replica set several times what reading a window costs, however few windows are in it; on the
 /// other hand the broker slows down when much is unacknowledged: by a tenth at 2000 trades, by a
 /// seventh at 6000 (a classic queue of RabbitMQ 3.10.8 on two cores).
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The most that AMQP can let a consumer hold unacknowledged.
+const LARGEST_PREFETCH: u16 = u16::MAX;
+
+/// How long a line that holds all the broker may send is given to free itself.
+const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Consumes the configured queue until shutdown is requested, whatever happens to broker and database
 /// meanwhile. Returns within five seconds after the request.
@@ -49,286 +52,340 @@ pub async fn consume(config: &Config, store: &Store, telemetry: &Telemetry, shut
     }
 }
 
+/// Why a session ended before a shutdown was requested.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The database is not as it was left.
+    #[error(
+        "the last window, or the index that keeps window numbers unique, is gone: was the collection \
+         dropped, renamed or restored? Continuing after the last window that is there"
+    )]
+    Displaced,
+    /// Rejected messages that cannot be moved have taken all the room.
+    #[error("{0} rejected messages wait: making room for more")]
+    Crowded(usize),
+}
+
 /// One session after the other, each from a new connection to its loss.
 async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
-    let prepare = insist(telemetry, || store.prepare());
-    if shutdown.or(prepare).await.is_none() {
-        return;
-    }
-    while let Some(session) = shutdown.or(Session::open(config, store, telemetry)).await {
+    let mut prefetch = config.prefetch();
+    loop {
+        let open = async {
+            insist(telemetry, || store.prepare()).await;
+            Session::open(config, store, telemetry, prefetch).await
+        };
+        let Some(session) = shutdown.or(open).await else {
+            return;
+        };
         match session.run(shutdown).await {
             Ok(()) => return,
-            Err(error) => telemetry.waiting(Server::rabbitmq, error.to_string()),
+            Err(Interruption::Broker(error)) => {
+                telemetry.waiting(Server::rabbitmq, error.to_string());
+            }
+            Err(displaced @ Interruption::Displaced) => warn!("{displaced}"),
+            Err(crowded @ Interruption::Crowded(_)) => {
+                warn!("{crowded}");
+                prefetch = LARGEST_PREFETCH;
+            }
         }
     }
 }
 
-/// One subscription, and the trades read from it. When it ends, those that are not stored are dropped:
-/// the broker delivers them again, and the database knows which were counted.
+/// One subscription, and the messages read from it. When it ends, the broker delivers again what is not
+/// acknowledged, and the database knows which trades were counted.
 struct Session<'a> {
     config: &'a Config,
     store: &'a Store,
     telemetry: &'a Telemetry,
     /// Held for the subscription: dropping it ends the connection.
-    connection: lapin::Connection,
+    connection: Connection,
     subscription: Subscription,
+    prefetch: u16,
     rejects: Rejects,
-    ledger: Ledger,
-    windows: Windows,
-    /// Whether `last_stored` has been read. That waits for the first delivery: a hot standby may wait
-    /// for days.
-    positioned: bool,
-    /// The queue's last stored window.
-    last_stored: Option<Place>,
+    /// None until the first delivery: a hot standby may wait for days, and begins with what the database
+    /// has then.
+    line: Option<Line>,
+    write: Option<LocalBoxFuture<'a, Outcome>>,
+    /// How many windows are being written.
+    writing: usize,
     write_began: Instant,
-}
-
-/// The outcome of writing a group of windows.
-enum Outcome {
-    /// All of them are stored.
-    Stored(usize),
-    /// These windows have their numbers, from the first one on: our own, if an earlier try succeeded
-    /// unnoticed, or another consumer's.
-    Taken(Vec<StoredWindow>),
+    record: Option<LocalBoxFuture<'a, ()>>,
+    /// Since when the line holds all that the broker may send, and waits for more.
+    crowded_since: Option<Instant>,
+    /// Whether it has been told that trades are counted without their identities.
+    told_of_epochs: bool,
 }
 
 impl<'a> Session<'a> {
     /// Subscribes to the queue; keeps trying until it can.
-    async fn open(config: &'a Config, store: &'a Store, telemetry: &'a Telemetry) -> Self {
-        let (connection, subscription) = subscribe(config, telemetry).await;
+    async fn open(
+        config: &'a Config,
+        store: &'a Store,
+        telemetry: &'a Telemetry,
+        prefetch: u16,
+    ) -> Self {
+        let (connection, subscription) = subscribe(config, telemetry, prefetch).await;
         telemetry.ready(Server::rabbitmq);
         telemetry.windows_in_flight(0);
+        telemetry.rejected_waiting(0);
         Self {
             config,
             store,
             telemetry,
             connection,
             subscription,
-            rejects: Rejects::new(&config.broker),
-            ledger: Ledger::default(),
-            windows: Windows::new(config.batch_size.into()),
-            positioned: false,
-            last_stored: None,
+            prefetch,
+            rejects: Rejects::new(&config.broker, telemetry),
+            line: None,
+            write: None,
+            writing: 0,
             write_began: Instant::now(),
+            record: None,
+            crowded_since: None,
+            told_of_epochs: false,
         }
     }
 
     /// Consumes until shutdown is requested.
     ///
     /// # Errors
-    /// When the connection to the broker is lost. Open a new session then.
-    async fn run(mut self, shutdown: &Shutdown) -> Result<(), BrokerError> {
+    /// When the session must end before. Open a new one then.
+    async fn run(mut self, shutdown: &Shutdown) -> Result<(), Interruption> {
         let mut group = Vec::new();
-        let mut write: Option<BoxFuture<'static, Outcome>> = None;
-        let mut stopping = false;
+        let mut stopping_since = None;
         loop {
-            let mut waiting = write.is_none() && !self.windows.full().is_empty();
-            if waiting && (stopping || self.write_is_due()) {
-                write = Some(self.write());
-                waiting = false;
-            }
-            if stopping && write.is_none() && self.rejects.is_empty() {
+            self.perform_actions().await?;
+            let stopping = stopping_since.is_some();
+            self.begin_write(stopping);
+            self.begin_record();
+            if let Some(since) = stopping_since
+                && self.is_finished(since)
+            {
                 break;
             }
-            let may_read = !stopping && self.windows.full().len() < self.config.windows_in_flight;
+            let full = self.full_windows();
+            let write_waits = self.write.is_none() && full > 0;
+            let may_read = !stopping && full < self.config.windows_in_flight;
             tokio::select! {
                 biased;
                 () = shutdown.requested(), if !stopping => {
                     info!("stopping");
-                    stopping = true;
+                    stopping_since = Some(Instant::now());
                     self.subscription.cancel().await?;
                 }
-                outcome = wait_for(&mut write) => {
-                    write = None;
-                    self.settle(outcome).await?;
-                }
-                () = sleep_until(self.write_began + WRITE_INTERVAL), if waiting => {}
-                confirmed = self.rejects.confirmed() => self.subscription.ack(confirmed?).await?,
+                outcome = wait_for(&mut self.write) => self.written(outcome),
+                () = wait_for(&mut self.record) => self.recorded(),
+                () = sleep_until(self.write_began + WRITE_INTERVAL), if write_waits => {}
+                delivery_tag = self.rejects.moved() => self.moved(delivery_tag),
                 taken = self.subscription.take(&mut group), if may_read => {
                     taken?;
-                    self.accept(&mut group).await?;
+                    self.accept(&mut group).await;
+                }
+                () = sleep(Duration::from_millis(200)), if self.rejected() > 0 => {
+                    self.notice_crowd()?;
                 }
             }
         }
         // Closing gives the deliveries that are not acknowledged back to the queue.
-        if let Err(error) = self.connection.close(200, "stopped".into()).await {
+        if let Err(error) = self.connection.close().await {
             debug!(%error, "closing the connection");
         }
         Ok(())
     }
 
-    /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
-    async fn accept(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
-        self.telemetry.trades_read(group.len());
-        if !self.positioned {
-            let queue = &self.config.broker.queue;
-            self.last_stored = insist(self.telemetry, || self.store.last_window(queue)).await;
-            self.positioned = true;
+    fn full_windows(&self) -> usize {
+        self.line.as_ref().map_or(0, Line::full_windows)
+    }
+
+    fn rejected(&self) -> usize {
+        self.line.as_ref().map_or(0, Line::rejected)
+    }
+
+    async fn perform_actions(&mut self) -> Result<(), Interruption> {
+        let Some(line) = &mut self.line else {
+            return Ok(());
+        };
+        for action in line.actions() {
+            match action {
+                Action::Ack(delivery_tag) => self.subscription.ack(delivery_tag).await?,
+                Action::AckUpTo(delivery_tag) => self.subscription.ack_up_to(delivery_tag).await?,
+                Action::GiveBack => return Err(Interruption::Displaced),
+            }
         }
-        let mut doubles = Vec::new();
+        self.telemetry.windows_in_flight(line.full_windows());
+        self.telemetry.rejected_waiting(line.rejected());
+        Ok(())
+    }
+
+    /// Nothing is on its way any more, or it takes too long.
+    fn is_finished(&self, stopping_since: Instant) -> bool {
+        let nothing_to_store = self.write.is_none() && self.record.is_none();
+        let all_moved = self.rejected() == 0 || stopping_since.elapsed() >= MOVING_LIMIT;
+        nothing_to_store && all_moved
+    }
+
+    /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
+    async fn accept(&mut self, group: &mut Vec<Delivery>) {
+        self.telemetry.trades_read(group.len());
+        let (config, store, telemetry) = (self.config, self.store, self.telemetry);
+        let queue = &config.broker.queue;
+        let line = match &mut self.line {
+            Some(line) => line,
+            None => {
+                let last = insist(telemetry, || store.last_window(queue)).await;
+                self.line.insert(Line::new(config.batch_size.into(), last))
+            }
+        };
+        let mut doubles = 0;
         for delivery in group.drain(..) {
-            let trade = match self.config.rules.parse(&delivery.data) {
-                Ok(trade) => trade,
-                Err(rejection) => {
-                    self.reject(delivery, &rejection).await?;
-                    continue;
-                }
-            };
+            if delivery.redelivered {
+                telemetry.redelivered(queue, redeliveries(&delivery));
+            }
             let properties = &delivery.properties;
-            let identity = match properties
-                .message_id()
-                .as_ref()
-                .and_then(|id| Identity::parse(id.as_str()))
-            {
-                None => None,
-                Some(identity) => {
-                    let epoch = match self.ledger.find(identity.epoch) {
-                        Some(epoch) => epoch,
-                        None => self.open_epoch(identity.epoch).await,
-                    };
-                    if !self.ledger.take(epoch, identity.sequence) {
-                        doubles.push(delivery.delivery_tag);
-                        continue;
-                    }
-                    Some((epoch, identity.sequence))
-                }
-            };
-            self.windows.push(Entry {
-                trade,
+            let kind = properties.kind().as_ref().map(|kind| kind.as_str());
+            let id = properties.message_id().as_ref().map(|id| id.as_str());
+            let identity = Identity::read(kind, id);
+            let message = Message {
+                delivery_tag: delivery.delivery_tag,
+                trade: config.rules.parse(&delivery.data),
                 identity,
                 timestamp: *properties.timestamp(),
-                delivery_tag: delivery.delivery_tag,
-            });
+            };
+            let verdict = match (line.deliver(&message), identity) {
+                (Verdict::UnknownEpoch, Some(Identity { epoch, .. })) => {
+                    let stored = insist(telemetry, || store.ledger(queue, epoch)).await;
+                    let settled = stored.ranges.count();
+                    info!(epoch, settled, "a publisher's run begins or goes on");
+                    line.open_epoch(epoch, stored);
+                    line.deliver(&message)
+                }
+                (verdict, _) => verdict,
+            };
+            match verdict {
+                Verdict::Counted | Verdict::UnknownEpoch => {}
+                Verdict::CountedWithoutIdentity => {
+                    if !std::mem::replace(&mut self.told_of_epochs, true) {
+                        warn!(
+                            "a window has trades of more than {MOST_EPOCHS} publishers' runs: those of \
+                             further ones are counted as often as they come"
+                        );
+                    }
+                }
+                Verdict::Double => doubles += 1,
+                Verdict::Rejected(rejection) => {
+                    let reason = rejection.reason();
+                    warn!(reason, detail = %rejection, "rejected a message");
+                    telemetry.trade_rejected(reason);
+                    self.rejects.publish(delivery, rejection);
+                }
+            }
         }
-        self.telemetry.windows_in_flight(self.windows.full().len());
-        self.skip(&doubles).await
+        telemetry.trades_skipped(doubles);
     }
 
-    async fn reject(
-        &mut self,
-        delivery: Delivery,
-        rejection: &Rejection,
-    ) -> Result<(), BrokerError> {
-        let reason = rejection.reason();
-        warn!(reason, detail = %rejection, "rejected a message");
-        self.telemetry.trade_rejected(reason);
-        self.rejects.publish(delivery, rejection).await
-    }
-
-    /// Acknowledges trades that a window already holds. The window need not be stored: its own copy of
-    /// the trade is still unacknowledged.
-    async fn skip(&mut self, doubles: &[u64]) -> Result<(), BrokerError> {
-        self.telemetry.trades_skipped(doubles.len());
-        for &delivery_tag in doubles {
-            self.subscription.ack(delivery_tag).await?;
+    /// Begins to write all full windows: if the last write is long enough ago, or half of the windows
+    /// that may be in flight are waiting, so that reading does not have to pause.
+    fn begin_write(&mut self, stopping: bool) {
+        let Some(line) = &mut self.line else {
+            return;
+        };
+        let is_due = self.write_began.elapsed() >= WRITE_INTERVAL
+            || line.full_windows() * 2 >= self.config.windows_in_flight;
+        if !(stopping || is_due) {
+            return;
         }
-        Ok(())
-    }
-
-    async fn open_epoch(&mut self, epoch: &str) -> EpochId {
-        let queue = &self.config.broker.queue;
-        let stored = insist(self.telemetry, || self.store.ledger(queue, epoch)).await;
-        info!(
-            epoch,
-            counted = stored.count(),
-            "a publisher's run begins or goes on"
-        );
-        self.ledger.open(epoch, stored)
-    }
-
-    /// Whether the last write is long enough ago, or half of the windows that may be in flight are
-    /// waiting, so that reading does not have to pause.
-    fn write_is_due(&self) -> bool {
-        self.write_began.elapsed() >= WRITE_INTERVAL
-            || self.windows.full().len() * 2 >= self.config.windows_in_flight
-    }
-
-    /// Begins to write all full windows.
-    fn write(&mut self) -> BoxFuture<'static, Outcome> {
-        let mut last = self.last_stored;
-        for window in self.windows.full_mut() {
-            let place = *window.place.get_or_insert_with(|| next_place(last));
-            last = Some(place);
-        }
-        let places = self
+        let Some(group) = line.write(ObjectId::new) else {
+            return;
+        };
+        let (company, queue) = (&self.config.rules.company, &self.config.broker.queue);
+        let documents = group
             .windows
-            .full()
-            .iter()
-            .filter_map(|w| Some((w, w.place?)));
-        let queue = self.config.broker.queue.clone();
-        let documents = store::documents(&self.config.rules.company, &queue, &self.ledger, places);
+            .into_iter()
+            .map(|window| WindowDocument::new(company, queue, window))
+            .collect::<Vec<_>>();
+        self.writing = documents.len();
         self.write_began = Instant::now();
-        write(self.store.clone(), self.telemetry.clone(), queue, documents).boxed()
+        let write = write(self.store, self.telemetry, queue, group.after, documents);
+        self.write = Some(write.boxed_local());
     }
 
-    /// Acknowledges what is stored, and drops what another consumer has counted.
-    async fn settle(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
-        let mut acknowledge = None;
-        let mut foreign = false;
-        match outcome {
-            Outcome::Stored(count) => {
-                for _ in 0..count {
-                    acknowledge = self.settle_oldest();
-                }
-            }
-            Outcome::Taken(found) => {
-                for StoredWindow {
-                    id,
-                    window: number,
-                    trades,
-                } in found
-                {
-                    let oldest = self.windows.full().front().and_then(|window| window.place);
-                    if oldest.is_some_and(|place| place.id == id) {
-                        acknowledge = self.settle_oldest();
-                        continue;
-                    }
-                    foreign = true;
-                    self.last_stored = Some(Place { number, id });
-                    for epoch in trades {
-                        self.ledger.store(&epoch.epoch, &epoch.ranges());
-                    }
-                }
-            }
+    fn written(&mut self, outcome: Outcome) {
+        self.write = None;
+        let Some(line) = &mut self.line else {
+            return;
+        };
+        let settlement = line.written(self.writing, outcome);
+        for _ in 0..settlement.stored {
+            self.telemetry.window_stored(self.write_began.elapsed());
         }
-        if let Some(delivery_tag) = acknowledge {
-            // This also acknowledges the invalid trades in between: they must be confirmed first.
-            while !self.rejects.is_empty() {
-                self.rejects.confirmed().await?;
-            }
-            self.subscription.ack_up_to(delivery_tag).await?;
-        }
-        if foreign {
-            let doubles = self.windows.drop_stored(&self.ledger);
+        self.telemetry.trades_skipped(settlement.doubles);
+        if settlement.foreign > 0 {
             info!(
-                doubles = doubles.len(),
+                windows = settlement.foreign,
+                doubles = settlement.doubles,
                 "another consumer stored windows of this queue"
             );
-            self.skip(&doubles).await?;
         }
-        self.telemetry.windows_in_flight(self.windows.full().len());
-        Ok(())
     }
 
-    /// Notes that the oldest full window is stored. Returns the delivery tag that acknowledges it.
-    fn settle_oldest(&mut self) -> Option<u64> {
-        let window = self.windows.pop_full()?;
-        for (epoch, ranges) in window.ranges() {
-            self.ledger.store_in(epoch, &ranges);
+    /// Begins to record which trades were rejected.
+    fn begin_record(&mut self) {
+        let Some(rejected) = self.line.as_mut().and_then(Line::record) else {
+            return;
+        };
+        let (store, telemetry) = (self.store, self.telemetry);
+        let queue = &self.config.broker.queue;
+        let record = async move { insist(telemetry, || store.record(queue, &rejected)).await };
+        self.record = Some(record.boxed_local());
+    }
+
+    fn recorded(&mut self) {
+        self.record = None;
+        if let Some(line) = &mut self.line {
+            line.recorded();
         }
-        self.last_stored = window.place;
-        self.telemetry.window_stored(self.write_began.elapsed());
-        let delivery_tag = window.last_delivery_tag();
-        self.windows.recycle(window);
-        Some(delivery_tag)
+    }
+
+    fn moved(&mut self, delivery_tag: u64) {
+        if let Some(line) = &mut self.line {
+            line.moved(delivery_tag);
+        }
+    }
+
+    /// Notices that rejected messages, which cannot be moved, leave no room for valid ones.
+    ///
+    /// # Errors
+    /// When a session with a larger prefetch count would have more room.
+    fn notice_crowd(&mut self) -> Result<(), Interruption> {
+        let held = self.line.as_ref().and_then(Line::held_while_waiting);
+        if held.is_none_or(|held| held < self.prefetch.into()) {
+            self.crowded_since = None;
+            return Ok(());
+        }
+        let since = *self.crowded_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < CROWDED_LIMIT {
+            return Ok(());
+        }
+        if self.prefetch < LARGEST_PREFETCH {
+            return Err(Interruption::Crowded(self.rejected()));
+        }
+        let reason = "rejected messages that cannot be moved have taken all the room";
+        self.telemetry.waiting(Server::rabbitmq, reason);
+        Ok(())
     }
 }
 
 /// Connects, and subscribes as soon as the queue is there and free.
-async fn subscribe(config: &Config, telemetry: &Telemetry) -> (lapin::Connection, Subscription) {
+async fn subscribe(
+    config: &Config,
+    telemetry: &Telemetry,
+    prefetch: u16,
+) -> (Connection, Subscription) {
     let mut backoff = Backoff::default();
     loop {
-        let connection = match broker::connect(&config.broker, "trades").await {
+        let connection = match Connection::open(&config.broker, "trades").await {
             Ok(connection) => connection,
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, error.to_string());
@@ -338,13 +395,13 @@ async fn subscribe(config: &Config, telemetry: &Telemetry) -> (lapin::Connection
         };
         backoff = Backoff::default();
         loop {
-            match Subscription::open(&connection, &config.broker.queue, config.prefetch()).await {
+            match Subscription::open(&connection, &config.broker.queue, prefetch).await {
                 Ok(subscription) => return (connection, subscription),
                 Err(BrokerError::QueueTaken) => telemetry.standing_by(),
                 Err(error) => telemetry.waiting(Server::rabbitmq, error.to_string()),
             }
             backoff.pause().await;
-            if !connection.status().connected() {
+            if !connection.is_open() {
                 break;
             }
         }
@@ -354,32 +411,43 @@ async fn subscribe(config: &Config, telemetry: &Telemetry) -> (lapin::Connection
 /// Writes windows until they, or others with their numbers, are durably stored. If the outcome of a
 /// try is unknown, it is repeated with the same documents, so that no trade counts twice.
 async fn write(
-    store: Store,
-    telemetry: Telemetry,
-    queue: String,
+    store: &Store,
+    telemetry: &Telemetry,
+    queue: &str,
+    after: Option<Place>,
     documents: Vec<WindowDocument>,
 ) -> Outcome {
     let mut backoff = Backoff::default();
-    let first = documents.first().map_or(0, |document| document.window);
     loop {
-        match store.insert(&documents).await {
-            Ok(()) => {
+        match try_to_write(store, queue, after, &documents).await {
+            Ok(Some(outcome)) => {
                 telemetry.ready(Server::mongodb);
-                return Outcome::Stored(documents.len());
+                return outcome;
             }
-            Err(error) if error.is_duplicate() => {}
-            Err(error) => telemetry.waiting(Server::mongodb, error.to_string()),
-        }
-        match store.windows_from(&queue, first).await {
-            Ok(found) if !found.is_empty() => {
-                telemetry.ready(Server::mongodb);
-                return Outcome::Taken(found);
-            }
-            // None yet, or none that a majority has: try again.
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) => telemetry.waiting(Server::mongodb, error.to_string()),
         }
         backoff.pause().await;
+    }
+}
+
+/// None if the windows' numbers are taken, but by which windows is not known yet.
+async fn try_to_write(
+    store: &Store,
+    queue: &str,
+    after: Option<Place>,
+    documents: &[WindowDocument],
+) -> Result<Option<Outcome>, StoreError> {
+    match store.windows_after(queue, after).await? {
+        None => return Ok(Some(Outcome::Displaced)),
+        Some(found) if !found.is_empty() => return Ok(Some(Outcome::Taken(found))),
+        Some(_) => {}
+    }
+    match store.write(documents).await {
+        Ok(()) => Ok(Some(Outcome::Stored)),
+        Err(error) if error.is_unfenced() => Ok(Some(Outcome::Displaced)),
+        Err(error) if error.is_duplicate() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -398,48 +466,18 @@ async fn insist<T>(telemetry: &Telemetry, request: impl AsyncFn() -> Result<T, S
     }
 }
 
-/// The place after a queue's last window. The newest window has the highest `_id`, so the new `_id` is
-/// higher than the last one even if a faster clock made that.
-fn next_place(last: Option<Place>) -> Place {
-    let mut id = ObjectId::new();
-    if let Some(last) = last
-        && id <= last.id
-    {
-        let bytes = id.bytes();
-        let [_, _, _, _, a, b, c, d, e, f, g, h] = bytes;
-        let seconds = (last.id.timestamp().timestamp_millis() / 1000) as u32 + 1;
-        id = ObjectId::from_parts(seconds, [a, b, c, d, e], [f, g, h]);
-    }
-    Place {
-        number: last.map_or(0, |last| last.number + 1),
-        id,
-    }
+/// How often the broker has delivered a message in vain; quorum queues tell it.
+fn redeliveries(delivery: &Delivery) -> i64 {
+    let headers = delivery.properties.headers().as_ref();
+    let count =
+        headers.and_then(|headers| headers.inner().get("x-delivery-count")?.as_long_long_int());
+    count.unwrap_or(0)
 }
 
-/// Waits for the current write; for ever if there is none.
-async fn wait_for(write: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
-    match write {
-        Some(write) => write.await,
+/// Waits for work that is under way; for ever if there is none.
+async fn wait_for<T>(work: &mut Option<LocalBoxFuture<'_, T>>) -> T {
+    match work {
+        Some(work) => work.await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn newer_windows_have_higher_ids_whatever_the_clocks_say() {
-        let first = next_place(None);
-        assert_eq!(first.number, 0);
-        let second = next_place(Some(first));
-        assert_eq!(second.number, 1);
-        assert!(second.id > first.id);
-        let ahead = ObjectId::from_parts(u32::MAX - 1, [0xff; 5], [0xff; 3]);
-        let third = next_place(Some(Place {
-            number: 1,
-            id: ahead,
-        }));
-        assert!(third.id > ahead);
     }
 }

@@ -7,14 +7,14 @@
 //! 2. [`broker`] takes deliveries from the queue, in groups.
 //! 3. [`trade`] reads a delivery's body, or names the rule that it breaks. Invalid trades move to the
 //!    queue of rejected messages.
-//! 4. [`ledger`] tells whether the trade has been counted before.
-//! 5. [`window`] collects trades, and averages each full window.
-//! 6. [`store`] writes windows to the database, in order.
-//! 7. [`consumer`] drives all this, and acknowledges a window's trades once it is stored.
+//! 4. [`line`] decides what becomes of it: [`ledger`] tells whether it has been counted before,
+//!    [`window`] collects trades and averages each full window.
+//! 5. [`store`] writes windows to the database, in order.
+//! 6. [`consumer`] does what the line decides, and acknowledges a window's trades once it is stored.
 //!
 //! [`command_line`] starts and ends it. Beside them, [`telemetry`] and [`http`] show what happens, and
-//! [`audit`] proves from the database that it happened exactly once. [`trade`], [`ledger`] and
-//! [`window`] know neither broker nor database.
+//! [`audit`] proves from the database that it happened exactly once. [`trade`], [`line`],
+//! [`ledger`] and [`window`] know neither broker nor database.
 
 pub mod audit;
 mod backoff;
@@ -24,6 +24,7 @@ pub mod config;
 pub mod consumer;
 pub mod http;
 pub mod ledger;
+pub mod line;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -1,18 +1,20 @@
-//! The database: one document for each window, with the trades that it counts.
+//! The database: one document for each window, with the trades that it counts. What no window tells is in
+//! a second collection: which trades were rejected, and which windows were removed on purpose.
 
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{DateTime, doc};
+use bson::{Bson, DateTime, Document, doc};
 use futures_util::TryStreamExt;
-use mongodb::error::{Error, ErrorKind, InsertManyError};
+use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, WriteConcern};
-use mongodb::{Client, Collection, IndexModel};
+use mongodb::{Client, Collection, Database, IndexModel};
 use serde::{Deserialize, Serialize};
 
 use crate::config::DatabaseConfig;
-use crate::ledger::{EpochId, Ledger, Range, Ranges};
-use crate::window::{Average, FullWindow, Place, Side};
+use crate::ledger::{Range, Ranges, Settled};
+use crate::line::{self, NewWindow};
+use crate::window::{Place, Side};
 
 /// How long one request to the database may take. After that its outcome is unknown. A lost primary
 /// must be noticed even if its host is silent.
@@ -28,6 +30,17 @@ pub enum StoreError {
     TimedOut,
     #[error("{}", reason(.0))]
     MongoDb(#[from] Error),
+    #[error("{message} ({code})")]
+    Write { code: i32, message: String },
+    #[error(
+        "window {window} of {queue} was stored by a newer stock-consumer (schemaVersion {version}, this one \
+         knows {SCHEMA_VERSION}): update this one"
+    )]
+    Newer {
+        queue: String,
+        window: i64,
+        version: i32,
+    },
 }
 
 /// The problem, in words that do not change while it lasts.
@@ -36,18 +49,6 @@ fn reason(error: &Error) -> String {
         ErrorKind::ServerSelection { .. } => "no primary can be reached".into(),
         ErrorKind::Authentication { .. } => "the user or the password is refused".into(),
         ErrorKind::Command(error) => format!("{} ({})", error.message, error.code_name),
-        ErrorKind::InsertMany(InsertManyError {
-            write_errors: Some(errors),
-            ..
-        }) => errors
-            .first()
-            .map_or_else(String::new, |error| error.message.clone()),
-        ErrorKind::InsertMany(InsertManyError {
-            write_concern_error: Some(error),
-            ..
-        }) => {
-            format!("{} ({})", error.message, error.code_name)
-        }
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => {
             "the connection was lost".into()
         }
@@ -56,20 +57,23 @@ fn reason(error: &Error) -> String {
 }
 
 impl StoreError {
-    /// Whether the database refused a document because its place is taken.
+    /// Whether the database refused a window because its number is taken.
     pub fn is_duplicate(&self) -> bool {
-        let Self::MongoDb(error) = self else {
-            return false;
-        };
-        match error.kind.as_ref() {
-            ErrorKind::InsertMany(error) => error
-                .write_errors
-                .iter()
-                .flatten()
-                .any(|error| error.code == 11000),
-            _ => false,
-        }
+        matches!(self, Self::Write { code: 11000, .. })
     }
+
+    /// Whether the database refused a window because the index [`FENCE`] is missing.
+    pub fn is_unfenced(&self) -> bool {
+        matches!(self, Self::Write { code: 2, message } if message.contains("hint provided"))
+    }
+}
+
+/// The form of [`WindowDocument`]. Documents without a version have the first form; later ones only add
+/// fields that may be missing. A consumer refuses to continue after a form that it does not know.
+pub const SCHEMA_VERSION: i32 = 2;
+
+fn first_version() -> i32 {
+    1
 }
 
 /// A stored window: the average for readers, and the ledger for consumers.
@@ -90,12 +94,16 @@ pub struct WindowDocument {
     pub first_trade_at: Option<DateTime>,
     pub last_trade_at: Option<DateTime>,
     pub closed_at: DateTime,
+    /// See [`SCHEMA_VERSION`].
+    #[serde(default = "first_version")]
+    pub schema_version: i32,
     pub queue: String,
     /// Counts 0, 1, 2, … in the queue. A unique index makes it the fence between consumers.
     pub window: i64,
     /// Which trades went in.
     pub trades: Vec<EpochDocument>,
-    /// For each epoch in `trades`: all its trades that went into this window or an earlier one.
+    /// For each epoch in `trades`: all its trades that went into this window or an earlier one, or were
+    /// rejected, as far as that is remembered.
     pub ledger: Vec<EpochDocument>,
 }
 
@@ -112,28 +120,56 @@ pub struct SideDocument {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochDocument {
     pub epoch: String,
+    /// Only in a ledger: below this number, ranges are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<i64>,
     pub ranges: Vec<[i64; 2]>,
 }
 
+/// Sequence numbers are at most `i64::MAX`: see [`crate::trade::Identity`].
+fn pairs(ranges: &Ranges) -> Vec<[i64; 2]> {
+    let pair = |range: &Range| [range.first as i64, range.last as i64];
+    ranges.as_slice().iter().map(pair).collect()
+}
+
+/// The set of sequence numbers. Ignores invalid pairs.
+pub fn ranges(pairs: &[[i64; 2]]) -> Ranges {
+    let range = |&[first, last]: &[i64; 2]| {
+        (0 <= first && first <= last).then_some(Range {
+            first: first as u64,
+            last: last as u64,
+        })
+    };
+    pairs.iter().filter_map(range).collect()
+}
+
 impl EpochDocument {
-    fn new(epoch: &str, ranges: &Ranges) -> Self {
-        // Sequence numbers are at most i64::MAX: see `trade::Identity`.
-        let pair = |range: &Range| [range.first as i64, range.last as i64];
+    fn new(epoch: String, ranges: &Ranges) -> Self {
         Self {
-            epoch: epoch.into(),
-            ranges: ranges.as_slice().iter().map(pair).collect(),
+            epoch,
+            floor: None,
+            ranges: pairs(ranges),
         }
     }
 
-    /// The set of sequence numbers. Ignores invalid pairs.
+    fn ledger(epoch: String, settled: &Settled) -> Self {
+        Self {
+            floor: (settled.floor > 0).then_some(settled.floor as i64),
+            ..Self::new(epoch, &settled.ranges)
+        }
+    }
+
+    /// What a ledger remembers.
+    pub fn settled(&self) -> Settled {
+        Settled {
+            floor: self.floor.unwrap_or(0).max(0) as u64,
+            ranges: self.ranges(),
+        }
+    }
+
+    /// The set of sequence numbers.
     pub fn ranges(&self) -> Ranges {
-        let range = |&[first, last]: &[i64; 2]| {
-            (0 <= first && first <= last).then_some(Range {
-                first: first as u64,
-                last: last as u64,
-            })
-        };
-        self.ranges.iter().filter_map(range).collect()
+        ranges(&self.ranges)
     }
 }
 
@@ -146,38 +182,17 @@ impl From<Side> for SideDocument {
     }
 }
 
-/// The documents of full windows, oldest first. They continue the stored windows that `ledger` knows.
-/// Every window must have its place.
-pub fn documents<'a>(
-    company: &str,
-    queue: &str,
-    ledger: &Ledger,
-    windows: impl Iterator<Item = (&'a FullWindow, Place)>,
-) -> Vec<WindowDocument> {
-    // The trades of each epoch that are stored once the windows before the current one are.
-    let mut ahead: Vec<(EpochId, Ranges)> = Vec::new();
-    let mut documents = Vec::new();
-    let closed_at = DateTime::now();
-    for (window, place) in windows {
-        let Some(average) = Average::of(&window.entries) else {
-            continue;
-        };
-        let (mut trades, mut counted) = (Vec::new(), Vec::new());
-        for (epoch, ranges) in window.ranges() {
-            let at = ahead
-                .iter()
-                .position(|(e, _)| *e == epoch)
-                .unwrap_or_else(|| {
-                    ahead.push((epoch, ledger.stored(epoch).clone()));
-                    ahead.len() - 1
-                });
-            ahead[at].1.extend(&ranges);
-            let name = ledger.name(epoch);
-            trades.push(EpochDocument::new(name, &ranges));
-            counted.push(EpochDocument::new(name, &ahead[at].1));
-        }
+impl WindowDocument {
+    /// The document of a window that closes now.
+    pub fn new(company: &str, queue: &str, window: NewWindow) -> Self {
+        let NewWindow {
+            place,
+            average,
+            trades,
+            ledger,
+        } = window;
         let date = |seconds: u64| DateTime::from_millis((seconds as i64).saturating_mul(1000));
-        documents.push(WindowDocument {
+        Self {
             id: place.id,
             company: company.into(),
             avg_price: average.average_price,
@@ -188,44 +203,119 @@ pub fn documents<'a>(
             max_price: average.max_price,
             first_trade_at: average.first_trade_at.map(date),
             last_trade_at: average.last_trade_at.map(date),
-            closed_at,
+            closed_at: DateTime::now(),
+            schema_version: SCHEMA_VERSION,
             queue: queue.into(),
             window: place.number,
-            trades,
-            ledger: counted,
-        });
+            trades: trades
+                .into_iter()
+                .map(|(epoch, ranges)| EpochDocument::new(epoch, &ranges))
+                .collect(),
+            ledger: ledger
+                .into_iter()
+                .map(|(epoch, settled)| EpochDocument::ledger(epoch, &settled))
+                .collect(),
+        }
     }
-    documents
 }
 
 /// The fields of a stored window that another consumer needs.
 #[derive(Clone, Debug, Deserialize)]
-pub struct StoredWindow {
+#[serde(rename_all = "camelCase")]
+struct Stored {
     #[serde(rename = "_id")]
-    pub id: ObjectId,
-    pub window: i64,
-    pub trades: Vec<EpochDocument>,
+    id: ObjectId,
+    queue: String,
+    window: i64,
+    #[serde(default = "first_version")]
+    schema_version: i32,
+    trades: Vec<EpochDocument>,
+    ledger: Vec<EpochDocument>,
+}
+
+impl Stored {
+    const FIELDS: [&str; 5] = ["queue", "window", "schemaVersion", "trades", "ledger"];
+
+    /// Its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`]
+    fn place(&self) -> Result<Place, StoreError> {
+        if self.schema_version > SCHEMA_VERSION {
+            return Err(StoreError::Newer {
+                queue: self.queue.clone(),
+                window: self.window,
+                version: self.schema_version,
+            });
+        }
+        Ok(Place {
+            number: self.window,
+            id: self.id,
+        })
+    }
+
+    fn settled_window(&self) -> Result<line::StoredWindow, StoreError> {
+        let place = self.place()?;
+        let epochs = self.trades.iter().chain(&self.ledger);
+        let settled = epochs.map(|epoch| (epoch.epoch.clone(), epoch.ranges()));
+        Ok(line::StoredWindow {
+            place,
+            settled: settled.collect(),
+        })
+    }
 }
 
 /// The fields of a stored window that an audit reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct AuditedWindow {
     pub queue: String,
     pub window: i64,
     pub count: i64,
     pub trades: Vec<EpochDocument>,
+    pub ledger: Vec<EpochDocument>,
 }
 
-#[derive(Deserialize)]
-struct LedgerOnly {
-    ledger: Vec<EpochDocument>,
+/// What is settled without being in a window: one of the two, for a queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum SettledDocument {
+    /// These trades of an epoch were moved to the queue of rejected messages.
+    Rejected {
+        queue: String,
+        epoch: String,
+        rejected: Vec<[i64; 2]>,
+        #[serde(rename = "recordedAt")]
+        recorded_at: DateTime,
+    },
+    /// The windows below this number were removed on purpose.
+    Removed {
+        queue: String,
+        #[serde(rename = "removedBelow")]
+        removed_below: i64,
+    },
 }
+
+/// The index that keeps window numbers of a queue unique.
+pub const FENCE: &str = "fence";
+
+/// How many rejected trades of an epoch are looked for, in records. Others leave gaps in the ledger, which
+/// costs nothing but space.
+const RECORDS: i64 = 1000;
+
+/// More windows than a consumer may have stored without having acknowledged them.
+const RECENT_WINDOWS: i64 = 65;
+
+/// A command's size is limited to 16 MiB.
+const LARGEST_WRITE: usize = 8 << 20;
 
 /// The windows of all queues in one collection. Reads ask the primary for what a majority has. A write
 /// is complete when a majority has it in its journal.
 #[derive(Clone, Debug)]
 pub struct Store {
+    database: Database,
     windows: Collection<WindowDocument>,
+    /// Its name is that of the windows' collection with `.settled`.
+    settled: Collection<SettledDocument>,
 }
 
 impl Store {
@@ -260,6 +350,8 @@ impl Store {
         let database = Client::with_options(options)?.database(&config.database);
         Ok(Self {
             windows: database.collection(&config.collection),
+            settled: database.collection(&format!("{}.settled", config.collection)),
+            database,
         })
     }
 
@@ -276,7 +368,7 @@ impl Store {
         };
         let indexes = [
             index(
-                "fence",
+                FENCE,
                 doc! { "queue": 1, "window": 1 },
                 Some(true),
                 Some(ours.clone()),
@@ -289,78 +381,198 @@ impl Store {
             ),
             index("latest", doc! { "company": 1, "_id": -1 }, None, None),
         ];
-        timed(self.windows.create_indexes(indexes)).await.map(drop)
+        timed(self.windows.create_indexes(indexes)).await?;
+        let epochs = index(
+            "epochs",
+            doc! { "queue": 1, "epoch": 1, "_id": -1 },
+            None,
+            None,
+        );
+        timed(self.settled.create_index(epochs)).await.map(drop)
     }
 
     /// The queue's last window.
     pub async fn last_window(&self, queue: &str) -> Result<Option<Place>, StoreError> {
-        let windows = self.read::<StoredWindow>();
+        let windows = self.stored();
         let last = windows
             .find_one(doc! { "queue": queue, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
-            .projection(doc! { "window": 1, "trades": 1 });
-        let last = timed(last).await?;
-        Ok(last.map(|last| Place {
-            number: last.window,
-            id: last.id,
-        }))
+            .projection(fields(&Stored::FIELDS));
+        timed(last).await?.map(|last| last.place()).transpose()
     }
 
-    /// Which trades of an epoch the queue's windows hold. One look-up, however many windows.
-    pub async fn ledger(&self, queue: &str, epoch: &str) -> Result<Ranges, StoreError> {
-        let windows = self.read::<LedgerOnly>();
+    /// Which trades of an epoch are settled. A few look-ups, however many windows there are.
+    pub async fn ledger(&self, queue: &str, epoch: &str) -> Result<Settled, StoreError> {
+        let windows = self.stored();
         let last = windows
             .find_one(doc! { "queue": queue, "ledger.epoch": epoch, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
-            .projection(doc! { "ledger": 1 });
-        let epochs = timed(last)
-            .await?
-            .map(|last| last.ledger)
+            .projection(fields(&Stored::FIELDS));
+        let last = timed(last).await?;
+        let ledgers = last.iter().flat_map(|last| &last.ledger);
+        let mut settled = ledgers
+            .filter(|ledger| ledger.epoch == epoch)
+            .map(EpochDocument::settled)
+            .next()
             .unwrap_or_default();
-        Ok(epochs
-            .iter()
-            .find(|e| e.epoch == epoch)
-            .map(EpochDocument::ranges)
-            .unwrap_or_default())
+        if let Some(last) = last.filter(|_| settled.floor > 0) {
+            // The ledger is short. What may be delivered again, the latest windows know exactly.
+            let from = last.window - RECENT_WINDOWS;
+            for window in self.windows_from(queue, from).await? {
+                let trades = window.trades.iter().filter(|trades| trades.epoch == epoch);
+                trades.for_each(|trades| settled.extend(&trades.ranges()));
+            }
+        }
+        let records = self
+            .settled
+            .find(doc! { "queue": queue, "epoch": epoch })
+            .sort(doc! { "_id": -1 })
+            .limit(RECORDS);
+        let records: Vec<SettledDocument> =
+            timed(async { records.await?.try_collect().await }).await?;
+        for record in records {
+            if let SettledDocument::Rejected { rejected, .. } = record {
+                settled.extend(&ranges(&rejected));
+            }
+        }
+        Ok(settled)
     }
 
-    /// The queue's windows from a number on, in order, at most 1000.
-    pub async fn windows_from(
+    /// The windows that follow one, or all if there is none yet, in order, at most 1000. None if that one
+    /// is not there any more.
+    pub async fn windows_after(
         &self,
         queue: &str,
-        number: i64,
-    ) -> Result<Vec<StoredWindow>, StoreError> {
-        let windows = self.read::<StoredWindow>();
+        after: Option<Place>,
+    ) -> Result<Option<Vec<line::StoredWindow>>, StoreError> {
+        let found = self
+            .windows_from(queue, after.map_or(0, |after| after.number))
+            .await?;
+        let mut found = found.iter();
+        if let Some(after) = after
+            && !found
+                .next()
+                .is_some_and(|first| first.window == after.number && first.id == after.id)
+        {
+            return Ok(None);
+        }
+        found
+            .map(Stored::settled_window)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    async fn windows_from(&self, queue: &str, number: i64) -> Result<Vec<Stored>, StoreError> {
+        let windows = self.stored();
         let windows = windows
             .find(doc! { "queue": queue, "window": { "$gte": number } })
             .sort(doc! { "window": 1 })
-            .limit(1000)
-            .projection(doc! { "window": 1, "trades": 1 });
+            .limit(1001)
+            .projection(fields(&Stored::FIELDS));
         timed(async { windows.await?.try_collect().await }).await
     }
 
     /// Writes windows in order, and stops at the first one that is refused: a window is never stored
-    /// before its predecessor.
-    pub async fn insert(&self, documents: &[WindowDocument]) -> Result<(), StoreError> {
-        timed(self.windows.insert_many(documents).ordered(true))
-            .await
-            .map(drop)
+    /// before its predecessor. To write the same documents again changes nothing.
+    ///
+    /// # Errors
+    /// Also if the index [`FENCE`] is missing, because somebody has dropped, renamed or replaced the
+    /// collection. Then nothing is stored.
+    pub async fn write(&self, documents: &[WindowDocument]) -> Result<(), StoreError> {
+        let (mut updates, mut size) = (Vec::new(), 0);
+        for document in documents {
+            let document = bson::serialize_to_document(document).map_err(Error::from)?;
+            let bytes = bson::serialize_to_vec(&document)
+                .map_err(Error::from)?
+                .len();
+            if size + bytes > LARGEST_WRITE && !updates.is_empty() {
+                self.update(std::mem::take(&mut updates)).await?;
+                size = 0;
+            }
+            size += bytes;
+            // An insert would be done without the index, too. An update that must use it is not.
+            updates.push(doc! {
+                "q": {
+                    "queue": document.get("queue"),
+                    "window": document.get("window"),
+                    "_id": document.get("_id"),
+                },
+                "u": document,
+                "upsert": true,
+                "hint": FENCE,
+            });
+        }
+        self.update(updates).await
     }
 
-    /// The same collection, read as a part of each document.
-    fn read<T: Send + Sync>(&self) -> Collection<T> {
+    async fn update(&self, updates: Vec<Document>) -> Result<(), StoreError> {
+        let command = doc! {
+            "update": self.windows.name(),
+            "updates": updates,
+            "ordered": true,
+            "writeConcern": {
+                "w": "majority",
+                "j": true,
+                "wtimeout": REQUEST_TIMEOUT.as_millis() as i64,
+            },
+        };
+        let answer = timed(self.database.run_command(command)).await?;
+        let errors = answer.get_array("writeErrors").ok();
+        let error = errors.and_then(|errors| errors.first()?.as_document());
+        let error = error.or_else(|| answer.get_document("writeConcernError").ok());
+        error.map_or(Ok(()), |error| {
+            Err(StoreError::Write {
+                code: error.get_i32("code").unwrap_or_default(),
+                message: error.get_str("errmsg").unwrap_or_default().into(),
+            })
+        })
+    }
+
+    /// Records which trades were moved to the queue of rejected messages, for each epoch. To record them
+    /// twice does no harm.
+    pub async fn record(
+        &self,
+        queue: &str,
+        rejected: &[(String, Ranges)],
+    ) -> Result<(), StoreError> {
+        let recorded_at = DateTime::now();
+        let records = rejected
+            .iter()
+            .map(|(epoch, ranges)| SettledDocument::Rejected {
+                queue: queue.into(),
+                epoch: epoch.clone(),
+                rejected: pairs(ranges),
+                recorded_at,
+            });
+        timed(self.settled.insert_many(records)).await.map(drop)
+    }
+
+    fn stored(&self) -> Collection<Stored> {
         self.windows.clone_with_type()
     }
 
     /// All windows, queue by queue, in the order of their numbers.
     pub async fn audit(&self) -> Result<mongodb::Cursor<AuditedWindow>, StoreError> {
-        let windows = self.read::<AuditedWindow>();
+        let windows = self.windows.clone_with_type::<AuditedWindow>();
         let windows = windows
             .find(doc! { "window": { "$exists": true } })
             .sort(doc! { "queue": 1, "window": 1 })
-            .projection(doc! { "queue": 1, "window": 1, "count": 1, "trades": 1 });
+            .projection(fields(&["queue", "window", "count", "trades", "ledger"]));
         timed(windows).await
     }
+
+    /// All that is settled without being in a window.
+    pub async fn settled(&self) -> Result<mongodb::Cursor<SettledDocument>, StoreError> {
+        timed(self.settled.find(doc! {})).await
+    }
+}
+
+/// A projection to these fields and `_id`.
+fn fields(names: &[&str]) -> Document {
+    names
+        .iter()
+        .map(|name| ((*name).to_owned(), Bson::from(1)))
+        .collect()
 }
 
 /// Limits the time of a request. A request that timed out may still take effect.

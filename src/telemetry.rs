@@ -37,6 +37,9 @@ pub fn init_logs(config: LogConfig) {
     }
 }
 
+/// So many deliveries in vain are a reason to warn: a quarter of the default limit.
+const OFTEN: i64 = 5;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
@@ -78,6 +81,7 @@ struct Inner {
     windows_stored: Counter,
     store_seconds: Histogram,
     windows_in_flight: Gauge,
+    rejected_waiting: Gauge,
     reconnects: Family<ServerLabel, Counter>,
     since_last_window: Gauge<f64, AtomicU64>,
     state: Mutex<State>,
@@ -89,6 +93,9 @@ struct State {
     last_window: Option<Instant>,
     broker: Link,
     database: Link,
+    /// Why rejected messages cannot be moved, if they cannot.
+    moving: Option<String>,
+    told_of_redeliveries: bool,
 }
 
 /// The state of the consumer's work with one server.
@@ -132,6 +139,7 @@ impl Telemetry {
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ]),
             windows_in_flight: Gauge::default(),
+            rejected_waiting: Gauge::default(),
             reconnects: Family::default(),
             since_last_window: Gauge::default(),
             registry: Registry::default(),
@@ -140,6 +148,8 @@ impl Telemetry {
                 last_window: None,
                 broker: Link::new(),
                 database: Link::new(),
+                moving: None,
+                told_of_redeliveries: false,
             }),
         };
         registry.register(
@@ -172,6 +182,11 @@ impl Telemetry {
             "windows_in_flight",
             "Full windows that are not stored yet",
             inner.windows_in_flight.clone(),
+        );
+        registry.register(
+            "rejected_waiting",
+            "Rejected messages that are not in the queue of rejected messages yet",
+            inner.rejected_waiting.clone(),
         );
         registry.register(
             "reconnects",
@@ -209,6 +224,43 @@ impl Telemetry {
         self.0.windows_stored.inc();
         self.0.store_seconds.observe(latency.as_secs_f64());
         self.state().last_window = Some(Instant::now());
+    }
+
+    pub fn rejected_waiting(&self, count: usize) {
+        self.0.rejected_waiting.set(count as i64);
+    }
+
+    /// Notes why rejected messages cannot be moved, or that they can, and logs it if it is new.
+    pub fn moving(&self, trouble: Option<String>) {
+        let before = std::mem::replace(&mut self.state().moving, trouble.clone());
+        match trouble {
+            Some(reason) if before.as_ref() != Some(&reason) => {
+                warn!(
+                    reason,
+                    "rejected messages wait in the queue, valid trades go on"
+                );
+            }
+            None if before.is_some() => info!("rejected messages are moved again"),
+            _ => {}
+        }
+    }
+
+    /// Warns, once, that a message was delivered so often in vain that the broker may soon drop it.
+    pub fn redelivered(&self, queue: &str, times: i64) {
+        if times < OFTEN || std::mem::replace(&mut self.state().told_of_redeliveries, true) {
+            return;
+        }
+        let command = format!(
+            "rabbitmqctl set_policy --apply-to queues --priority 9 unlimited-{queue} '^{}$' \
+             '{{\"delivery-limit\": -1}}'",
+            escape_pattern(queue)
+        );
+        warn!(
+            times,
+            command,
+            "trades are delivered again and again; a quorum queue with a delivery limit, by default 20 \
+             since RabbitMQ 4.0, drops them: lift the limit with this command unless that is done"
+        );
     }
 
     pub fn windows_in_flight(&self, count: usize) {
@@ -288,6 +340,13 @@ impl Telemetry {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A regular expression that matches exactly this text.
+fn escape_pattern(text: &str) -> String {
+    let special = |c: char| c.is_ascii_punctuation() && !"-_/:=".contains(c);
+    let escaped = |c| special(c).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -42,6 +42,10 @@ pub enum Rejection {
     PriceNotFinite,
     #[error("`company` is not the company of this queue")]
     WrongCompany,
+    /// The only one that is not about the body: the trade is valid, but comes so late that nobody can
+    /// tell any more whether it has been counted.
+    #[error("the trade is older than what is remembered of its epoch: it may have been counted")]
+    TooLate,
 }
 
 impl Rejection {
@@ -57,6 +61,7 @@ impl Rejection {
             Self::PriceNotPositive => "price-not-positive",
             Self::PriceNotFinite => "price-not-finite",
             Self::WrongCompany => "wrong-company",
+            Self::TooLate => "too-late",
         }
     }
 }
@@ -154,22 +159,35 @@ fn number(name: &'static str, json: &str) -> Result<f64, Rejection> {
     json.parse().map_err(|_| Rejection::WrongType(name))
 }
 
+/// The `type` of messages whose `message_id` is an identity.
+pub const MESSAGE_TYPE: &str = "stockmarket.trade.v1";
+
+/// The longest name of an epoch, in bytes. A document lists epochs by name, and must stay small.
+pub const LONGEST_EPOCH: usize = 64;
+
 /// Which trade this is: the position in the stream of one run of one publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// Unique to one run of one publisher and queue.
+    /// Unique to one run of one publisher and queue. At most [`LONGEST_EPOCH`] bytes.
     pub epoch: &'a str,
     /// Counts 0, 1, 2, … within the epoch. At most `i64::MAX`, so that a database can hold it.
     pub sequence: u64,
 }
 
 impl<'a> Identity<'a> {
-    /// Reads `<epoch>:<sequence>`. Other publishers may use `message_id` for something else: then the
-    /// trade has no identity, which is not an error.
-    pub fn parse(message_id: &'a str) -> Option<Self> {
-        let (epoch, sequence) = message_id.rsplit_once(':')?;
+    /// Reads the identity from a message's `type` and `message_id`.
+    ///
+    /// Publishers use `message_id` for whatever they like. It is an identity only if the type is
+    /// [`MESSAGE_TYPE`] and it reads `<epoch>:<sequence>`. Without an identity a trade is counted as
+    /// often as it comes, which is not an error.
+    pub fn read(message_type: Option<&str>, message_id: Option<&'a str>) -> Option<Self> {
+        if message_type != Some(MESSAGE_TYPE) {
+            return None;
+        }
+        let (epoch, sequence) = message_id?.rsplit_once(':')?;
         let sequence = sequence.parse().ok()?;
-        (!epoch.is_empty() && sequence <= i64::MAX as u64).then_some(Self { epoch, sequence })
+        let is_valid = (1..=LONGEST_EPOCH).contains(&epoch.len()) && sequence <= i64::MAX as u64;
+        is_valid.then_some(Self { epoch, sequence })
     }
 }
 
@@ -320,13 +338,15 @@ mod tests {
 
     #[test]
     fn an_identity_is_an_epoch_and_a_sequence() {
-        let identity = |id| Identity::parse(id).map(|i| (i.epoch, i.sequence));
+        let identity =
+            |id| Identity::read(Some(MESSAGE_TYPE), Some(id)).map(|i| (i.epoch, i.sequence));
         assert_eq!(identity("run-7:0"), Some(("run-7", 0)));
         assert_eq!(identity("a:b:42"), Some(("a:b", 42)));
         assert_eq!(
             identity("e:9223372036854775807"),
             Some(("e", i64::MAX as u64))
         );
+        let long = format!("{}:1", "e".repeat(LONGEST_EPOCH + 1));
         for other in [
             "",
             ":",
@@ -337,8 +357,17 @@ mod tests {
             "42",
             "e:9223372036854775808",
             "e:1 ",
+            &long,
         ] {
             assert_eq!(identity(other), None, "{other:?}");
+        }
+        assert_eq!(Identity::read(Some(MESSAGE_TYPE), None), None);
+    }
+
+    #[test]
+    fn a_message_id_is_an_identity_only_where_the_type_says_so() {
+        for other in [None, Some(""), Some("trade"), Some("stockmarket.trade.v2")] {
+            assert_eq!(Identity::read(other, Some("order:17")), None, "{other:?}");
         }
     }
 

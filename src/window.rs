@@ -87,7 +87,7 @@ fn mean(count: usize, prices: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// A full window, on its way to the database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FullWindow {
     pub entries: Vec<Entry>,
     /// The window's number in the queue, and its document's `_id`. Both stay the same when the write is
@@ -103,11 +103,6 @@ pub struct Place {
 }
 
 impl FullWindow {
-    /// Acknowledging up to this delivery acknowledges the whole window.
-    pub fn last_delivery_tag(&self) -> u64 {
-        self.entries.last().map_or(0, |entry| entry.delivery_tag)
-    }
-
     /// The sequence numbers that the window holds, for each epoch.
     pub fn ranges(&self) -> Vec<(EpochId, Ranges)> {
         let mut epochs: Vec<(EpochId, Ranges)> = Vec::new();
@@ -126,11 +121,17 @@ impl FullWindow {
     }
 }
 
+/// The most epochs that one window counts with their identities: its document lists them. A publisher
+/// begins an epoch when it starts, so more than two are rare.
+pub const MOST_EPOCHS: usize = 100;
+
 /// The unacknowledged trades: one open window, and before it the full ones that are not stored yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Windows {
     size: usize,
     open: Vec<Entry>,
+    /// The epochs in the open window; the last trade's is at the end.
+    open_epochs: Vec<EpochId>,
     full: VecDeque<FullWindow>,
     /// The memory of stored windows, for reuse.
     spare: Vec<Vec<Entry>>,
@@ -142,14 +143,27 @@ impl Windows {
         Self {
             size,
             open: Vec::with_capacity(size),
+            open_epochs: Vec::new(),
             full: VecDeque::new(),
             spare: Vec::new(),
         }
     }
 
+    /// Whether the open window can count a trade of an epoch; of one that is not open, if it is none.
+    pub fn admits(&self, epoch: Option<EpochId>) -> bool {
+        self.open_epochs.len() < MOST_EPOCHS
+            || epoch.is_some_and(|epoch| self.open_epochs.contains(&epoch))
+    }
+
     /// Adds a trade; the windows keep the order in which trades are added.
     pub fn push(&mut self, entry: Entry) {
         self.open.push(entry);
+        if let Some((epoch, _)) = entry.identity
+            && self.open_epochs.last() != Some(&epoch)
+        {
+            self.open_epochs.retain(|other| *other != epoch);
+            self.open_epochs.push(epoch);
+        }
         if self.open.len() == self.size {
             let empty = self
                 .spare
@@ -159,7 +173,14 @@ impl Windows {
                 entries: std::mem::replace(&mut self.open, empty),
                 place: None,
             });
+            self.open_epochs.clear();
         }
+    }
+
+    /// The trades in windows, in the order of delivery.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let full = self.full.iter().flat_map(|window| &window.entries);
+        full.chain(&self.open)
     }
 
     /// The full windows, oldest first.
@@ -193,11 +214,12 @@ impl Windows {
     pub fn drop_stored(&mut self, ledger: &Ledger) -> Vec<u64> {
         let full = std::mem::take(&mut self.full);
         let open = std::mem::take(&mut self.open);
+        self.open_epochs.clear();
         let mut dropped = Vec::new();
         for entries in full.into_iter().map(|w| w.entries).chain([open]) {
             for &entry in &entries {
                 match entry.identity {
-                    Some((epoch, sequence)) if ledger.is_stored(epoch, sequence) => {
+                    Some((epoch, sequence)) if ledger.is_settled(epoch, sequence) => {
                         dropped.push(entry.delivery_tag);
                     }
                     _ => self.push(entry),
@@ -211,7 +233,7 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Range;
+    use crate::ledger::{Range, Settled, Taken};
     use proptest::prelude::*;
 
     fn entry(price: f64, event_type: EventType) -> Entry {
@@ -334,7 +356,7 @@ mod tests {
         tags: std::ops::Range<u64>,
     ) {
         for tag in tags {
-            assert!(ledger.take(epoch, tag));
+            assert_eq!(ledger.take(epoch, tag), Taken::New);
             windows.push(Entry {
                 identity: Some((epoch, tag)),
                 delivery_tag: tag,
@@ -356,11 +378,10 @@ mod tests {
     #[test]
     fn windows_are_cut_at_their_exact_size() {
         let (mut windows, mut ledger) = (Windows::new(3), Ledger::default());
-        let epoch = ledger.open("e", Ranges::default());
+        let epoch = ledger.open("e", Settled::default());
         fill(&mut windows, &mut ledger, epoch, 0..8);
         assert_eq!(tags(&windows), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7]]);
         let first = windows.pop_full().expect("two are full");
-        assert_eq!(first.last_delivery_tag(), 2);
         let range = [Range { first: 0, last: 2 }].into_iter().collect();
         assert_eq!(first.ranges(), [(epoch, range)]);
         windows.recycle(first);
@@ -371,13 +392,13 @@ mod tests {
     #[test]
     fn trades_that_another_consumer_stored_are_dropped_and_the_rest_moves_up() {
         let (mut windows, mut ledger) = (Windows::new(3), Ledger::default());
-        let epoch = ledger.open("e", Ranges::default());
+        let epoch = ledger.open("e", Settled::default());
         fill(&mut windows, &mut ledger, epoch, 0..8);
         windows.full_mut()[0].place = Some(Place {
             number: 7,
             id: ObjectId::new(),
         });
-        ledger.store("e", &[Range { first: 1, last: 4 }].into_iter().collect());
+        ledger.settle("e", &[Range { first: 1, last: 4 }].into_iter().collect());
         assert_eq!(windows.drop_stored(&ledger), [1, 2, 3, 4]);
         assert_eq!(tags(&windows), [vec![0, 5, 6], vec![7]]);
         assert_eq!(

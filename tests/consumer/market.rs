@@ -150,6 +150,7 @@ impl Market {
         let properties = match epoch {
             None => BasicProperties::default(),
             Some(epoch) => BasicProperties::default()
+                .with_type("stockmarket.trade.v1".into())
                 .with_message_id(format!("{epoch}:{number}").into())
                 .with_timestamp(1_700_000_000 + number)
                 .with_delivery_mode(2),

@@ -215,6 +215,7 @@ describe("the system", { timeout: 1_500_000 }, () => {
         arguments: { "x-queue-type": "quorum", "x-single-active-consumer": true },
       });
       await publish(channel, queue, windows.flat(), (index) => ({
+        type: "stockmarket.trade.v1",
         messageId: `${epoch}:${index}`,
         persistent: true,
         contentType: "application/json",
