@@ -34,7 +34,7 @@ func TestEveryTradeArrivesOnceAndInOrderWithItsProperties(t *testing.T) {
 						t.Fatalf("body %s", message.Body)
 					}
 					if message.DeliveryMode != amqp.Persistent || message.ContentType != "application/json" ||
-						message.AppId != "stock-publisher" || message.Timestamp.Before(begin) || len(message.Headers) > 0 {
+						message.AppId != "stock-publisher" || message.Type != "stockmarket.trade.v1" || message.Timestamp.Before(begin) || len(message.Headers) > 0 {
 						t.Fatalf("properties %+v", message)
 					}
 				}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/trade"
 )
 
 const (
@@ -139,6 +141,7 @@ func (s *Session) Publish(message Message) error {
 		MessageId:    message.ID,
 		Timestamp:    message.MadeAt,
 		AppId:        "stock-publisher",
+		Type:         trade.MessageType,
 		Body:         message.Body,
 	})
 }
