@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -241,24 +244,99 @@ func TestADeletedQueueIsDeclaredAgainAndMissesNothingAfterIt(t *testing.T) {
 	}
 }
 
-func TestNackedTradesAreSentAgainUntilConfirmed(t *testing.T) {
-	company := newCompany(t)
+// limitLength limits the company's queue by a policy, as an operator may do: the
+// broker refuses (nacks) what has no room. lift lifts the limit.
+func limitLength(t *testing.T, company string, trades int) (lift func()) {
+	t.Helper()
 	control(t, "rabbitmqctl", "set_policy", "--apply-to", "queues", company, "^"+company+"$",
-		`{"max-length":500,"overflow":"reject-publish"}`)
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "3000"})
-	p.awaitMetric("trades_nacked_total", company, 1)
-	control(t, "rabbitmqctl", "clear_policy", company)
-	if code := p.awaitExit(); code != 0 {
-		t.Fatalf("exit code %d", code)
+		fmt.Sprintf(`{"max-length":%d,"overflow":"reject-publish"}`, trades))
+	lift = sync.OnceFunc(func() { control(t, "rabbitmqctl", "clear_policy", company) })
+	t.Cleanup(lift)
+	return lift
+}
+
+func TestOnlyRefusedTradesAreSentAgainAndSeldom(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			company := newCompany(t)
+			lift := limitLength(t, company, 500)
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType})
+			p.awaitMetric("refused", company, 1)
+			if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "refuses trades") {
+				t.Errorf("/readyz: %d %s", status, body)
+			}
+			nacked := p.metric("trades_nacked_total", company)
+			time.Sleep(3 * time.Second) // the time in which the broker is to be left alone
+			if again := p.metric("trades_nacked_total", company) - nacked; again > 200 {
+				t.Errorf("a full queue was tried with %v trades in 3 s, want few", again)
+			}
+			if held := p.metric("trades_unconfirmed", company); held < 1 || held > 2048 {
+				t.Errorf("%v trades wait for room, want 1 to 2048", held)
+			}
+
+			lift()
+			p.awaitMore(company, 1000)
+			p.awaitLog("the broker refuses no more trades")
+			eventually(t, "/readyz answers 200", func() bool { status, _ := p.get("/readyz"); return status == 200 })
+			if reconnects := p.metric("reconnects_total", company); reconnects > 0 {
+				t.Errorf("%v reconnections, want none", reconnects)
+			}
+			confirmed := p.metric("trades_confirmed_total", company)
+			p.signal(terminate)
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+				t.Errorf("the log warns %d times, want once", said)
+			}
+			checkEachOnce(t, sequencesOf(t, drain(t, company, int(confirmed))))
+		})
 	}
-	arrived := map[uint64]bool{}
-	for _, sequence := range sequencesOf(t, drain(t, company, 3000)) {
-		arrived[sequence] = true
-	}
-	for sequence := range uint64(3000) {
-		if !arrived[sequence] {
-			t.Fatalf("trade %d is missing", sequence)
-		}
+}
+
+func TestAFullQueueThatIsReadGetsEachTradeOnce(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			const trades = 5000
+			company := newCompany(t)
+			limitLength(t, company, 100)
+			p := start(t, map[string]string{
+				"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TICKER_INTERVAL": "0", "TRADES": strconv.Itoa(trades),
+			})
+			p.awaitMetric("refused", company, 1)
+			var messages []amqp.Delivery
+			withChannel(t, func(channel *amqp.Channel) error {
+				if err := channel.Qos(50, 0, false); err != nil {
+					return err
+				}
+				deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
+				if err != nil {
+					return err
+				}
+				for len(messages) < trades {
+					select {
+					case message := <-deliveries:
+						messages = append(messages, message)
+						if err := message.Ack(false); err != nil {
+							return err
+						}
+					case <-time.After(patience):
+						t.Fatalf("no trade arrives after the first %d", len(messages))
+					}
+				}
+				return nil
+			})
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			checkEachOnce(t, sequencesOf(t, messages))
+			if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+				t.Errorf("the log warns %d times, want once", said)
+			}
+			if sessions := strings.Count(p.output(), `"msg":"publishing"`); sessions != 1 {
+				t.Errorf("%d connections, want one", sessions)
+			}
+		})
 	}
 }
 

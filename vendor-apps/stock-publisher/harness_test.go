@@ -341,6 +341,21 @@ func checkAllInOrder(t *testing.T, sequences []uint64, first, end uint64) (repea
 	return repeats
 }
 
+// checkEachOnce checks that a queue held the sequences from 0 on, each once, in
+// any order.
+func checkEachOnce(t *testing.T, sequences []uint64) {
+	t.Helper()
+	slices.Sort(sequences)
+	for place, sequence := range sequences {
+		switch {
+		case sequence > uint64(place):
+			t.Fatalf("trade %d is missing", place)
+		case sequence < uint64(place):
+			t.Fatalf("trade %d is there twice", sequence)
+		}
+	}
+}
+
 // body decodes a message as any consumer of the queue does.
 func body(t *testing.T, message amqp.Delivery) (trade struct {
 	Company, EventType string

@@ -39,7 +39,8 @@ type Message struct {
 // have room for all trades in flight, so the connection never waits for their
 // reader. The reader must read all of them.
 type Session struct {
-	// Confirms carries the broker's confirms and nacks in the order of publishing.
+	// Confirms tells that the broker has judged a trade, in the order of publishing.
+	// Took tells how.
 	Confirms <-chan amqp.Confirmation
 	// Returns carries trades that reached no queue. The broker confirms them
 	// too; a return arrives before its confirmation.
@@ -57,6 +58,9 @@ type Session struct {
 	connection *amqp.Connection
 	channel    *amqp.Channel
 	transport  *transport
+
+	verdicts []*amqp.DeferredConfirmation // a ring: at a delivery tag modulo its length is the verdict on that trade
+	nextTag  uint64                       // the delivery tag of the next trade
 }
 
 // Options are the settings of a session.
@@ -74,7 +78,7 @@ type Options struct {
 // when opening ends first; the session ends with life. IsRefusal tells errors
 // that a person must resolve from those that a retry may.
 func Open(opening, life context.Context, options Options) (*Session, error) {
-	session := &Session{queue: options.Queue}
+	session := &Session{queue: options.Queue, verdicts: make([]*amqp.DeferredConfirmation, options.InFlight)}
 	properties := amqp.NewConnectionProperties()
 	properties["product"] = "stock-publisher"
 	properties["version"] = options.Version
@@ -119,23 +123,39 @@ func (s *Session) prepare(options Options) error {
 	if s.LimitedDelivery, err = declare(s.connection, options.Queue, options.QueueType); err != nil {
 		return err
 	}
-	if s.channel, err = s.connection.Channel(); err != nil {
+	return s.openChannel()
+}
+
+// openChannel opens the channel that publishes. Its delivery tags begin with 1.
+func (s *Session) openChannel() error {
+	channel, err := s.connection.Channel()
+	if err != nil {
 		return fmt.Errorf("cannot open a channel: %w", err)
 	}
-	s.Closed = s.channel.NotifyClose(make(chan *amqp.Error, 1))
-	s.Returns = s.channel.NotifyReturn(make(chan amqp.Return, options.InFlight))
-	s.Confirms = s.channel.NotifyPublish(make(chan amqp.Confirmation, options.InFlight))
-	if err := s.channel.Confirm(false); err != nil {
+	s.channel, s.nextTag = channel, 1
+	s.Closed = channel.NotifyClose(make(chan *amqp.Error, 1))
+	s.Returns = channel.NotifyReturn(make(chan amqp.Return, len(s.verdicts)))
+	s.Confirms = channel.NotifyPublish(make(chan amqp.Confirmation, len(s.verdicts)))
+	if err := channel.Confirm(false); err != nil {
 		return fmt.Errorf("cannot turn confirms on: %w", err)
 	}
 	return nil
+}
+
+// RenewChannel replaces the channel, and with it Confirms, Returns and Closed.
+// The verdicts that were due are lost.
+func (s *Session) RenewChannel() error {
+	if err := s.channel.Close(); err != nil {
+		return fmt.Errorf("cannot close a channel: %w", err)
+	}
+	return s.openChannel()
 }
 
 // Publish sends a trade as persistent, and as mandatory so that the broker
 // returns it when there is no queue. It blocks while the network or the broker
 // is slow. The broker's answer comes through Confirms.
 func (s *Session) Publish(message Message) error {
-	return s.channel.PublishWithContext(context.Background(), "", s.queue, true, false, amqp.Publishing{
+	verdict, err := s.channel.PublishWithDeferredConfirm("", s.queue, true, false, amqp.Publishing{
 		ContentType:  "application/json",
 		DeliveryMode: amqp.Persistent,
 		MessageId:    message.ID,
@@ -144,6 +164,20 @@ func (s *Session) Publish(message Message) error {
 		Type:         trade.MessageType,
 		Body:         message.Body,
 	})
+	if err != nil {
+		return err
+	}
+	s.verdicts[s.nextTag%uint64(len(s.verdicts))] = verdict
+	s.nextTag++
+	return nil
+}
+
+// Took reports whether the broker took the trade with this delivery tag, which
+// Confirms named. The confirmation's own Ack does not tell: where the broker
+// confirms several trades at once, and has refused one of them before, the client
+// library (1.16.0) reports that one as confirmed too.
+func (s *Session) Took(tag uint64) bool {
+	return s.verdicts[tag%uint64(len(s.verdicts))].Acked()
 }
 
 // Close closes the connection in an orderly way, or after closeTimeout by force.
