@@ -117,6 +117,26 @@ func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
 	}
 }
 
+func TestTheURLsParametersAreHonoured(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{
+		"RABBITMQ_URL": brokerURL(t) + "?heartbeat=7&channel_max=1&connection_timeout=20000&auth_mechanism=amqplain&unknown=x",
+		"STOCKS":       company,
+	})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	connections := control(t, "rabbitmqctl", "--silent", "list_connections", "timeout", "channel_max", "auth_mechanism", "client_properties")
+	want := "7\t1\tAMQPLAIN\t"
+	for line := range strings.Lines(connections) {
+		if strings.Contains(line, company) {
+			if !strings.HasPrefix(line, want) {
+				t.Errorf("the broker's heartbeat, channels and mechanism are %q, want %q", line, want)
+			}
+			return
+		}
+	}
+	t.Errorf("no connection of %s in %s", company, connections)
+}
+
 func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
 	const cuts = 20
 	company := newCompany(t)

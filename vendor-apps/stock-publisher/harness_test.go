@@ -211,8 +211,9 @@ func brokerURL(t *testing.T) string {
 	return address
 }
 
-// control runs the script that stops, kills and starts the servers, or runs rabbitmqctl.
-func control(t *testing.T, arguments ...string) {
+// control runs the script that stops, kills and starts the servers, or runs
+// rabbitmqctl. It returns what the script printed.
+func control(t *testing.T, arguments ...string) string {
 	t.Helper()
 	script := os.Getenv("TEST_SERVERS")
 	if script == "" {
@@ -226,10 +227,12 @@ func control(t *testing.T, arguments ...string) {
 	defer output.Close()
 	command := exec.Command(script, arguments...)
 	command.Stdout, command.Stderr = output, output
-	if err := command.Run(); err != nil {
-		said, _ := os.ReadFile(output.Name())
+	err = command.Run()
+	said, _ := os.ReadFile(output.Name())
+	if err != nil {
 		t.Fatalf("%v: %v\n%s", arguments, err, said)
 	}
+	return string(said)
 }
 
 // newCompany returns a symbol whose queue no other test uses, and which is

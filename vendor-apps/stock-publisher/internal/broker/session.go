@@ -22,8 +22,9 @@ const (
 	// writeTimeout bounds a write to a broker that no longer reads. The client
 	// library waits for the write before it closes the connection.
 	writeTimeout = 15 * time.Second
-	// handshakeTimeout bounds connecting, TLS and logging in.
-	handshakeTimeout = 10 * time.Second
+	// connectionTimeout bounds connecting, TLS and logging in together, unless the
+	// URL's connection_timeout does.
+	connectionTimeout = 10 * time.Second
 	// closeTimeout bounds closing the connection in an orderly way.
 	closeTimeout = 500 * time.Millisecond
 )
@@ -65,6 +66,7 @@ type Session struct {
 
 // Options are the settings of a session.
 type Options struct {
+	// URL may have RabbitMQ's query parameters, such as heartbeat and connection_timeout.
 	URL       string
 	Queue     string
 	QueueType string
@@ -84,11 +86,16 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 	properties["version"] = options.Version
 	properties.SetClientConnectionName("stock-publisher " + options.Queue)
 
+	timeout, err := timeoutOf(options.URL)
+	if err != nil {
+		return nil, err
+	}
 	connection, err := amqp.DialConfig(options.URL, amqp.Config{
 		Heartbeat:  heartbeat,
 		Properties: properties,
 		Dial: func(network, address string) (net.Conn, error) {
-			connecting, cancel := context.WithTimeout(opening, handshakeTimeout)
+			deadline := time.Now().Add(timeout)
+			connecting, cancel := context.WithDeadline(opening, deadline)
 			defer cancel()
 			connection, err := new(net.Dialer).DialContext(connecting, network, address)
 			if err != nil {
@@ -96,7 +103,7 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 			}
 			session.transport = newTransport(connection, opening, life)
 			// The library lifts the deadline after the login.
-			return session.transport, connection.SetDeadline(time.Now().Add(handshakeTimeout))
+			return session.transport, connection.SetDeadline(deadline)
 		},
 	})
 	if err != nil {
@@ -115,6 +122,18 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 		return nil, context.Cause(opening)
 	}
 	return session, nil
+}
+
+// timeoutOf returns how long connecting to the URL may take.
+func timeoutOf(url string) (time.Duration, error) {
+	uri, err := amqp.ParseURI(url)
+	if err != nil {
+		return 0, err
+	}
+	if uri.ConnectionTimeout == 0 {
+		return connectionTimeout, nil
+	}
+	return time.Duration(uri.ConnectionTimeout) * time.Millisecond, nil
 }
 
 // prepare declares the queue and opens the channel that publishes to it.

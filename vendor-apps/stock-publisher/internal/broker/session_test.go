@@ -42,9 +42,22 @@ func TestOpeningABrokerThatNeverAnswersEndsWithEitherContext(t *testing.T) {
 			session.Close()
 			t.Fatalf("%s: a session with a broker that never answered", name)
 		}
-		if waited := time.Since(begin); waited >= handshakeTimeout {
+		if waited := time.Since(begin); waited >= connectionTimeout {
 			t.Errorf("%s: the context's end was ignored for %v", name, waited)
 		}
+	}
+}
+
+func TestTheURLBoundsHowLongConnectingMayTake(t *testing.T) {
+	const timeout = 300 * time.Millisecond
+	begin := time.Now()
+	session, err := Open(t.Context(), t.Context(), Options{URL: "amqp://user:hush@" + deafServer(t) + "/?connection_timeout=300", Queue: "MSFT"})
+	if err == nil {
+		session.Close()
+		t.Fatal("a session with a broker that never answered")
+	}
+	if waited := time.Since(begin); waited < timeout || waited > connectionTimeout/2 {
+		t.Errorf("gave up after %v, want %v", waited, timeout)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -32,8 +33,10 @@ type Configuration struct {
 	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: text on a terminal, else json
 }
 
-// longestInterval is the longest TICKER_INTERVAL.
-const longestInterval = time.Hour
+const (
+	longestInterval = time.Hour // of TICKER_INTERVAL
+	longestTimeout  = time.Hour // of connection_timeout in RABBITMQ_URL
+)
 
 var (
 	symbol     = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,15}$`)
@@ -125,7 +128,7 @@ func (r *reader) reject(name, format string, args ...any) {
 // broker reads the broker's URL. Its problems contain neither the value nor the
 // parser's error, which quotes the value.
 func (r *reader) broker() BrokerURL {
-	name, url := "RABBITMQ_URL", r.value("RABBITMQ_URL")
+	name, address := "RABBITMQ_URL", r.value("RABBITMQ_URL")
 	if path := r.getenv("RABBITMQ_URL_FILE"); path != "" {
 		name = "RABBITMQ_URL_FILE"
 		if r.getenv("RABBITMQ_URL") != "" {
@@ -136,14 +139,43 @@ func (r *reader) broker() BrokerURL {
 			r.reject(name, "cannot be read: %v", err)
 			return BrokerURL{}
 		}
-		url = strings.TrimSpace(string(content))
+		address = strings.TrimSpace(string(content))
 	}
-	uri, err := amqp.ParseURI(url)
+	if problem := problemOf(address); problem != "" {
+		r.reject(name, "%s", problem)
+	}
+	return BrokerURL{secret: address}
+}
+
+// problemOf returns what is wrong with an AMQP URL, or nothing.
+func problemOf(address string) string {
+	if parsed, err := url.Parse(address); err == nil {
+		query := parsed.Query()
+		for _, parameter := range urlNumbers {
+			number, err := strconv.ParseUint(query.Get(parameter.name), 10, 64)
+			if query.Has(parameter.name) && (err != nil || number < parameter.least || number > parameter.most) {
+				return fmt.Sprintf("%s in its query is no whole number of %s from %d to %d, such as %s=%d",
+					parameter.name, parameter.unit, parameter.least, parameter.most, parameter.name, parameter.example)
+			}
+		}
+	}
+	uri, err := amqp.ParseURI(address)
 	if err != nil || uri.Port < 1 || uri.Port > 65535 {
-		r.reject(name, "holds no AMQP URL such as amqp://user:password@host:5672/ "+
-			"(reserved characters in it are percent-encoded; not shown here, for its password)")
+		return "holds no AMQP URL such as amqp://user:password@host:5672/ " +
+			"(reserved characters in it are percent-encoded; not shown here, for its password)"
 	}
-	return BrokerURL{secret: url}
+	return ""
+}
+
+// urlNumbers are the numeric query parameters of RabbitMQ's URLs that are
+// honoured. Unknown parameters are ignored, as RabbitMQ's clients do.
+var urlNumbers = []struct {
+	name, unit           string
+	least, most, example uint64
+}{
+	{"connection_timeout", "milliseconds", 1, uint64(longestTimeout.Milliseconds()), 10_000},
+	{"heartbeat", "seconds", 0, 65535, 10},
+	{"channel_max", "channels", 0, 65535, 16},
 }
 
 func (r *reader) companies() []string {

@@ -63,7 +63,16 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 			"amqp://u:hu%sh@h/":          "percent-encoded",
 			"amqp://u:hush@h:port/":      "percent-encoded",
 			"amqp://u:hush@h:99999/":     "amqp://user:password@host:5672/",
-			"amqp://u:hush@h/?heartbeat": "amqp://user:password@host:5672/",
+			"amqp://u:hush@h/?heartbeat": "heartbeat in its query is no whole number of seconds from 0 to 65535",
+
+			"amqp://u:hush@h/?heartbeat=-1":                         "heartbeat=10",
+			"amqp://u:hush@h/?heartbeat=70000":                      "heartbeat=10",
+			"amqp://u:hush@h/?channel_max=many":                     "channel_max in its query",
+			"amqp://u:hush@h/?connection_timeout=10s":               "connection_timeout in its query is no whole number of milliseconds from 1 to 3600000",
+			"amqp://u:hush@h/?connection_timeout=0":                 "connection_timeout=10000",
+			"amqp://u:hush@h/?connection_timeout=-5":                "connection_timeout=10000",
+			"amqp://u:hush@h/?connection_timeout=3600001":           "connection_timeout=10000",
+			"amqps://u:hush@h/v?heartbeat=5&connection_timeout=1e3": "connection_timeout=10000",
 		},
 		"RABBITMQ_URL_FILE": {"/no/such/file": "cannot be read"},
 		"STOCKS": {
