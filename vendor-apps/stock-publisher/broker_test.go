@@ -152,6 +152,48 @@ func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
 	t.Logf("%d cuts, %d repeats", cuts, p.stopAndCheck(company, fromTheFirst))
 }
 
+func TestItGoesOnWithin10sAfterASilentBroker(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	network.take(closes)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company})
+	network.awaitConnections(t, 8) // From now on it waits for up to 5 s between two tries.
+	network.take(ignores)
+	network.awaitConnections(t, 1)
+	network.take(connects) // but that one connection is never answered
+	begin := time.Now()
+	p.awaitMetric("trades_confirmed_total", company, 1)
+	if waited := time.Since(begin); waited > 10*time.Second {
+		t.Errorf("went on after %v, want 10 s at most", waited)
+	}
+	if said := strings.Count(p.output(), "does not answer within"); said != 1 {
+		t.Errorf("the log says %d times that the broker does not answer, want once", said)
+	}
+	p.stopAndCheck(company, fromTheFirst)
+}
+
+func TestManyTriesAtASilentBrokerLeaveNothingBehind(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	network.take(ignores)
+	p := start(t, map[string]string{"RABBITMQ_URL": through + "?connection_timeout=50", "STOCKS": company})
+	network.awaitConnections(t, 2)
+	goroutines, descriptors := p.value("go_goroutines"), p.value("process_open_fds")
+	network.awaitConnections(t, 5)
+	if now := p.value("go_goroutines"); now > goroutines+3 {
+		t.Errorf("%v goroutines after some tries, %v before", now, goroutines)
+	}
+	if now := p.value("process_open_fds"); now > descriptors+3 {
+		t.Errorf("%v descriptors after some tries, %v before", now, descriptors)
+	}
+	if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+		t.Errorf("the log warns %d times, want once", said)
+	}
+	network.take(connects)
+	p.awaitMetric("trades_confirmed_total", company, 1)
+	p.stopAndCheck(company, fromTheFirst)
+}
+
 func TestNothingIsLostWhenTheBrokerClosesConnections(t *testing.T) {
 	company := newCompany(t)
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company})

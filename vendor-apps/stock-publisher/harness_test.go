@@ -141,9 +141,14 @@ func (p *program) get(path string) (int, string) {
 
 // metric returns the value of one of the company's metrics, 0 before there is any.
 func (p *program) metric(name, company string) float64 {
+	return p.value("stock_publisher_" + name + `{company="` + company + `"}`)
+}
+
+// value returns the value of a metric with its labels, 0 before there is any.
+func (p *program) value(metric string) float64 {
 	_, body := p.get("/metrics")
 	for line := range strings.Lines(body) {
-		if value, found := strings.CutPrefix(line, "stock_publisher_"+name+`{company="`+company+`"} `); found {
+		if value, found := strings.CutPrefix(line, metric+" "); found {
 			number, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			return number
 		}
@@ -377,9 +382,20 @@ type link struct {
 	broker   string
 
 	mutex  sync.Mutex
+	takes  attitude
+	taken  int // connections from the program
 	pairs  []net.Conn
 	freeze chan struct{} // holds back the broker's data until it is closed; nil: nothing is held back
 }
+
+// attitude is what a link does with a new connection.
+type attitude int
+
+const (
+	connects attitude = iota // to the broker
+	closes                   // at once
+	ignores                  // accepts it, and is silent for ever
+)
 
 // newLink returns a link, and the broker's URL through it.
 func newLink(t *testing.T) (*link, string) {
@@ -409,6 +425,21 @@ func (l *link) serve() {
 		if err != nil {
 			return
 		}
+		l.mutex.Lock()
+		l.taken++
+		takes := l.takes
+		l.mutex.Unlock()
+		switch takes {
+		case closes:
+			client.Close()
+			continue
+		case ignores:
+			go func() {
+				io.Copy(io.Discard, client) // until the program gives up
+				client.Close()
+			}()
+			continue
+		}
 		server, err := net.Dial("tcp", l.broker)
 		if err != nil {
 			client.Close()
@@ -436,6 +467,25 @@ func (l *link) serve() {
 			}
 		}()
 	}
+}
+
+// take sets what happens to new connections.
+func (l *link) take(new attitude) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.takes = new
+}
+
+// awaitConnections waits for so many more connections from the program.
+func (l *link) awaitConnections(t *testing.T, more int) {
+	t.Helper()
+	taken := func() int {
+		l.mutex.Lock()
+		defer l.mutex.Unlock()
+		return l.taken
+	}
+	enough := taken() + more
+	eventually(t, fmt.Sprintf("the program has opened %d connections", enough), func() bool { return taken() >= enough })
 }
 
 // cut closes all current connections abruptly.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -16,15 +18,16 @@ import (
 )
 
 const (
-	// heartbeat is the heartbeat interval. The connection is closed when the
-	// broker is silent for one and a half of them.
+	// heartbeat is the heartbeat interval. The client library closes the connection
+	// when the broker is silent for three of them.
 	heartbeat = 5 * time.Second
 	// writeTimeout bounds a write to a broker that no longer reads. The client
 	// library waits for the write before it closes the connection.
 	writeTimeout = 15 * time.Second
 	// connectionTimeout bounds connecting, TLS and logging in together, unless the
-	// URL's connection_timeout does.
-	connectionTimeout = 10 * time.Second
+	// URL's connection_timeout does. A broker that accepted a connection, was silent
+	// and then answers new ones gets one within 10 s.
+	connectionTimeout = 7 * time.Second
 	// closeTimeout bounds closing the connection in an orderly way.
 	closeTimeout = 500 * time.Millisecond
 )
@@ -108,6 +111,10 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 	})
 	if err != nil {
 		session.transport.Abort()
+		if session.transport.TimedOut() {
+			// The library reports a failed login, or what it was reading.
+			return nil, fmt.Errorf("cannot connect: the broker accepts connections, but does not answer within %v", timeout)
+		}
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
 	session.connection = connection
@@ -208,9 +215,11 @@ func (s *Session) Close() {
 }
 
 // transport is a network connection that ends with its contexts and bounds
-// every write.
+// every write. Its errors do not name addresses: the local port differs each time,
+// and would make every failure look like a new one.
 type transport struct {
 	net.Conn
+	timedOut    atomic.Bool
 	keepOpening func() bool
 	keepLiving  func() bool
 }
@@ -238,11 +247,31 @@ func (t *transport) Abort() {
 	t.Conn.Close()
 }
 
+// TimedOut reports whether a read took longer than its deadline.
+func (t *transport) TimedOut() bool { return t != nil && t.timedOut.Load() }
+
+func (t *transport) Read(data []byte) (int, error) {
+	n, err := t.Conn.Read(data)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.timedOut.Store(true)
+	}
+	return n, withoutAddresses(err)
+}
+
 func (t *transport) Write(data []byte) (int, error) {
 	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+		return 0, withoutAddresses(err)
 	}
-	return t.Conn.Write(data)
+	n, err := t.Conn.Write(data)
+	return n, withoutAddresses(err)
+}
+
+// withoutAddresses returns the cause of a network error.
+func withoutAddresses(err error) error {
+	if failure, ok := err.(*net.OpError); ok {
+		return failure.Err
+	}
+	return err
 }
 
 // IsRefusal reports whether the broker refused the login, an access or a

@@ -91,15 +91,16 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 	var problem error
 	for !p.finished(ctx) && life.Err() == nil {
+		begin := time.Now()
 		problem = p.runSession(ctx, life)
 		if problem == nil || p.finished(ctx) {
 			break
 		}
 		p.report(problem)
 		if ctx.Err() == nil {
-			p.backoff.Wait(ctx)
+			p.backoff.Wait(ctx, begin)
 		} else {
-			p.backoff.Wait(life)
+			p.backoff.Wait(life, begin)
 		}
 	}
 	p.Meter.NotReady("stopped")
