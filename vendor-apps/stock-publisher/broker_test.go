@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/broker"
 )
 
 const terminate = syscall.SIGTERM
@@ -42,6 +44,52 @@ func TestEveryTradeArrivesOnceAndInOrderWithItsProperties(t *testing.T) {
 					}
 				}
 			}
+		})
+	}
+}
+
+func TestSymbolsAsExchangesUseThemHaveQueues(t *testing.T) {
+	companies := []string{"BRK.B", "0700.HK", "^GSPC", "BTC-USD", "RDS/A", "ES=F", "msft", "NYSE:BRK_B", "-X"}
+	for _, company := range companies {
+		deleteAfterwards(t, company)
+	}
+	p := start(t, map[string]string{
+		"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "0", "TRADES": "100",
+	})
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, company := range companies {
+		messages := drain(t, company, 100)
+		checkAllInOrder(t, sequencesOf(t, messages), 0, 100)
+		if made := body(t, messages[0]); made.Company != company {
+			t.Errorf("a trade of %s is in the queue of %s", made.Company, company)
+		}
+	}
+}
+
+func TestTheCommandsInMessagesWorkForEverySymbol(t *testing.T) {
+	for _, company := range []string{"^GSPC.B", "-X"} {
+		deleteAfterwards(t, company)
+		withChannel(t, func(channel *amqp.Channel) error {
+			_, err := channel.QueueDeclare(company, true, false, false, false, nil) // as another program might
+			return err
+		})
+		p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
+		p.awaitLog("rabbitmqctl delete_queue")
+		_, command, _ := strings.Cut(p.output(), "(rabbitmqctl ")
+		command, _, _ = strings.Cut(command, ")")
+		shell(t, command)
+		if code := p.awaitExit(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+
+		_, command, _ = strings.Cut(broker.UnlimitedDeliveryCommand(company), "rabbitmqctl ")
+		// The limit itself is known only to RabbitMQ 4.
+		shell(t, strings.ReplaceAll(command, `{"delivery-limit":-1}`, `{"max-length":1000000}`))
+		t.Cleanup(func() { control(t, "rabbitmqctl", "clear_policy", "no-delivery-limit-"+company) })
+		eventually(t, "the policy applies to the queue of "+company, func() bool {
+			return strings.Contains(control(t, "rabbitmqctl", "--silent", "list_queues", "name", "policy"), company+"\tno-delivery-limit-"+company+"\n")
 		})
 	}
 }
@@ -238,7 +286,7 @@ func TestItExplainsAndWaitsForAQueueWithOtherArguments(t *testing.T) {
 		return err
 	})
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company + "," + other, "TRADES": "100"})
-	p.awaitLog("rabbitmqctl delete_queue " + company)
+	p.awaitLog("rabbitmqctl delete_queue -- " + company)
 	p.awaitMetric("trades_confirmed_total", other, 100) // The other company is not affected.
 	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "declared otherwise") {
 		t.Errorf("/readyz: %d %s", status, body)

@@ -245,13 +245,28 @@ func control(t *testing.T, arguments ...string) string {
 func newCompany(t *testing.T) string {
 	t.Helper()
 	company := "T" + strings.ToUpper(strconv.FormatUint(rand.Uint64(), 36))
+	deleteAfterwards(t, company)
+	return company
+}
+
+// deleteAfterwards deletes a queue after the test.
+func deleteAfterwards(t *testing.T, queue string) {
+	t.Helper()
 	t.Cleanup(func() {
 		withChannel(t, func(channel *amqp.Channel) error {
-			_, err := channel.QueueDelete(company, false, false, false)
+			_, err := channel.QueueDelete(queue, false, false, false)
 			return err
 		})
 	})
-	return company
+}
+
+// shell runs rabbitmqctl with arguments as a shell reads them.
+func shell(t *testing.T, arguments string) {
+	t.Helper()
+	output, err := exec.Command("sh", "-c", `"$TEST_SERVERS" rabbitmqctl `+arguments).CombinedOutput()
+	if err != nil {
+		t.Fatalf("rabbitmqctl %s: %v\n%s", arguments, err, output)
+	}
 }
 
 // withChannel runs do with a channel on a new connection.

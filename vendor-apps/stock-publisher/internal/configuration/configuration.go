@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"stock-publisher/internal/company"
 	"stock-publisher/internal/prices"
 )
 
@@ -39,7 +39,6 @@ const (
 )
 
 var (
-	symbol     = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,15}$`)
 	queueTypes = []string{"quorum", "classic"}
 	logFormats = []string{"text", "json"}
 )
@@ -181,14 +180,13 @@ var urlNumbers = []struct {
 func (r *reader) companies() []string {
 	var companies []string
 	for item := range strings.SplitSeq(r.value("STOCKS"), ",") {
-		company := strings.TrimSpace(item)
-		switch {
-		case !symbol.MatchString(company):
-			r.reject("STOCKS", "%q is no symbol: 1 to 16 capital letters, digits, dots and hyphens, such as MSFT,TSLA,AAPL", company)
-		case slices.Contains(companies, company):
-			r.reject("STOCKS", "%s is listed twice; list each company once", company)
-		default:
-			companies = append(companies, company)
+		symbol := strings.TrimSpace(item)
+		if err := company.Check(symbol); err != nil {
+			r.reject("STOCKS", "%q is no symbol: %v. A symbol has %s, such as MSFT or BRK.B", symbol, err, company.Rule)
+		} else if slices.Contains(companies, symbol) {
+			r.reject("STOCKS", "%s is listed twice; list each company once", symbol)
+		} else {
+			companies = append(companies, symbol)
 		}
 	}
 	return companies

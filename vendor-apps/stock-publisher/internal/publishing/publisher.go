@@ -159,8 +159,7 @@ func (p *Publisher) opened(session *broker.Session) {
 	p.Log.Info("publishing", "sending_again", p.unconfirmed.len())
 	if session.LimitedDelivery && p.sessions == 1 {
 		p.Log.Warn("the queue is from before RabbitMQ 4 and has a delivery limit: unless a policy lifts it, " +
-			"a trade redelivered too often is dropped. Lift it with: rabbitmqctl set_policy --apply-to queues " +
-			p.Company + "-no-delivery-limit '^" + p.Company + "$' '{\"delivery-limit\":-1}'")
+			"a trade redelivered too often is dropped. Lift it with: " + broker.UnlimitedDeliveryCommand(p.Company))
 	}
 	p.showState()
 }
