@@ -415,11 +415,17 @@ const (
 // newLink returns a link, and the broker's URL through it.
 func newLink(t *testing.T) (*link, string) {
 	t.Helper()
-	address, err := url.Parse(brokerURL(t))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return newLinkOn(t, listener)
+}
+
+// newLinkOn returns a link that accepts connections from this listener.
+func newLinkOn(t *testing.T, listener net.Listener) (*link, string) {
+	t.Helper()
+	address, err := url.Parse(brokerURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}

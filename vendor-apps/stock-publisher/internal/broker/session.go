@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -89,9 +91,13 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 	properties["version"] = options.Version
 	properties.SetClientConnectionName("stock-publisher " + options.Queue)
 
-	timeout, err := timeoutOf(options.URL)
+	uri, err := amqp.ParseURI(options.URL)
 	if err != nil {
 		return nil, err
+	}
+	timeout := connectionTimeout
+	if uri.ConnectionTimeout > 0 {
+		timeout = time.Duration(uri.ConnectionTimeout) * time.Millisecond
 	}
 	connection, err := amqp.DialConfig(options.URL, amqp.Config{
 		Heartbeat:  heartbeat,
@@ -111,11 +117,7 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 	})
 	if err != nil {
 		session.transport.Abort()
-		if session.transport.TimedOut() {
-			// The library reports a failed login, or what it was reading.
-			return nil, fmt.Errorf("cannot connect: the broker accepts connections, but does not answer within %v", timeout)
-		}
-		return nil, fmt.Errorf("cannot connect: %w", err)
+		return nil, explain(err, session.transport, timeout, uri.Scheme == "amqps")
 	}
 	session.connection = connection
 	session.Blocked = connection.NotifyBlocked(make(chan amqp.Blocking, 16))
@@ -129,18 +131,6 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 		return nil, context.Cause(opening)
 	}
 	return session, nil
-}
-
-// timeoutOf returns how long connecting to the URL may take.
-func timeoutOf(url string) (time.Duration, error) {
-	uri, err := amqp.ParseURI(url)
-	if err != nil {
-		return 0, err
-	}
-	if uri.ConnectionTimeout == 0 {
-		return connectionTimeout, nil
-	}
-	return time.Duration(uri.ConnectionTimeout) * time.Millisecond, nil
 }
 
 // prepare declares the queue and opens the channel that publishes to it.
@@ -220,6 +210,9 @@ func (s *Session) Close() {
 type transport struct {
 	net.Conn
 	timedOut    atomic.Bool
+	answered    atomic.Bool // the broker has sent anything
+	alerted     atomic.Bool // the first that it sent looks like an alert of TLS
+	closed      atomic.Bool // by the broker
 	keepOpening func() bool
 	keepLiving  func() bool
 }
@@ -248,12 +241,27 @@ func (t *transport) Abort() {
 }
 
 // TimedOut reports whether a read took longer than its deadline.
-func (t *transport) TimedOut() bool { return t != nil && t.timedOut.Load() }
+func (t *transport) TimedOut() bool { return t.timedOut.Load() }
+
+// SentAlert reports whether the broker answered with an alert of TLS.
+func (t *transport) SentAlert() bool { return t.alerted.Load() }
+
+// Unanswered reports whether the broker closed the connection without an answer.
+func (t *transport) Unanswered() bool { return t.closed.Load() && !t.answered.Load() }
 
 func (t *transport) Read(data []byte) (int, error) {
+	const tlsAlert = 21
 	n, err := t.Conn.Read(data)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if n > 0 && !t.answered.Load() {
+		t.answered.Store(true)
+		t.alerted.Store(data[0] == tlsAlert)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		t.timedOut.Store(true)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+		t.closed.Store(true)
 	}
 	return n, withoutAddresses(err)
 }
@@ -272,12 +280,4 @@ func withoutAddresses(err error) error {
 		return failure.Err
 	}
 	return err
-}
-
-// IsRefusal reports whether the broker refused the login, an access or a
-// declaration: a person must resolve that.
-func IsRefusal(err error) bool {
-	var refusal *amqp.Error
-	return errors.As(err, &refusal) &&
-		(refusal.Code == amqp.AccessRefused || refusal.Code == amqp.NotAllowed || refusal.Code == amqp.PreconditionFailed)
 }

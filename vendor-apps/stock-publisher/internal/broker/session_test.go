@@ -160,6 +160,32 @@ func TestABrokerThatFallsSilentDuringTheLoginRefusesNobody(t *testing.T) {
 	}
 }
 
+func TestAnAlertOfTLSIsNamed(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			// What RabbitMQ's TLS port answers to a client that speaks none: a fatal alert.
+			io.ReadFull(client, make([]byte, 8))
+			client.Write([]byte("\x15\x03\x03\x00\x02\x02\x0a"))
+			client.Close()
+		}
+	}()
+	for scheme, says := range map[string]string{"amqp": "the broker speaks TLS on this port; use amqps://", "amqps": "remote error: tls"} {
+		_, err := Open(t.Context(), t.Context(), Options{URL: scheme + "://user:hush@" + listener.Addr().String(), Queue: "MSFT"})
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: the error is %v, want %q", scheme, err, says)
+		}
+	}
+}
+
 func TestAWriteThatNobodyReadsEndsWhenTheTransportIsAborted(t *testing.T) {
 	connection, err := net.Dial("tcp", deafServer(t))
 	if err != nil {

@@ -2,6 +2,8 @@
 package configuration
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -157,11 +159,39 @@ func problemOf(address string) string {
 					parameter.name, parameter.unit, parameter.least, parameter.most, parameter.name, parameter.example)
 			}
 		}
+		if problem := problemOfTLS(query); problem != "" {
+			return problem
+		}
 	}
 	uri, err := amqp.ParseURI(address)
 	if err != nil || uri.Port < 1 || uri.Port > 65535 {
 		return "holds no AMQP URL such as amqp://user:password@host:5672/ " +
 			"(reserved characters in it are percent-encoded; not shown here, for its password)"
+	}
+	return ""
+}
+
+// problemOfTLS returns what is wrong with the files that a URL's query names, or
+// nothing. The client library ignores a file without certificates, and a
+// certificate without its key.
+func problemOfTLS(query url.Values) string {
+	if path := query.Get("cacertfile"); path != "" {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Sprintf("cacertfile in its query cannot be read: %v", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(content) {
+			return "cacertfile in its query names a file without certificates in PEM form"
+		}
+	}
+	certificate, key := query.Get("certfile"), query.Get("keyfile")
+	if (certificate == "") != (key == "") {
+		return "certfile and keyfile in its query need each other"
+	}
+	if certificate != "" {
+		if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
+			return fmt.Sprintf("certfile and keyfile in its query cannot be used: %v", err)
+		}
 	}
 	return ""
 }

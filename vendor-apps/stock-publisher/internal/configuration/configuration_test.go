@@ -73,6 +73,11 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 			"amqp://u:hush@h/?connection_timeout=-5":                "connection_timeout=10000",
 			"amqp://u:hush@h/?connection_timeout=3600001":           "connection_timeout=10000",
 			"amqps://u:hush@h/v?heartbeat=5&connection_timeout=1e3": "connection_timeout=10000",
+			"amqps://u:hush@h/?cacertfile=/no/such/file":            "cacertfile in its query cannot be read",
+			"amqps://u:hush@h/?cacertfile=configuration.go":         "without certificates",
+			"amqps://u:hush@h/?certfile=/x":                         "need each other",
+			"amqps://u:hush@h/?keyfile=/x":                          "need each other",
+			"amqps://u:hush@h/?certfile=/no/such&keyfile=/file":     "certfile and keyfile in its query cannot be used",
 		},
 		"RABBITMQ_URL_FILE": {"/no/such/file": "cannot be read"},
 		"STOCKS": {
