@@ -1,12 +1,17 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/broker"
 )
 
 const terminate = syscall.SIGTERM
@@ -34,11 +39,57 @@ func TestEveryTradeArrivesOnceAndInOrderWithItsProperties(t *testing.T) {
 						t.Fatalf("body %s", message.Body)
 					}
 					if message.DeliveryMode != amqp.Persistent || message.ContentType != "application/json" ||
-						message.AppId != "stock-publisher" || message.Timestamp.Before(begin) || len(message.Headers) > 0 {
+						message.AppId != "stock-publisher" || message.Type != "stockmarket.trade.v1" || message.Timestamp.Before(begin) || len(message.Headers) > 0 {
 						t.Fatalf("properties %+v", message)
 					}
 				}
 			}
+		})
+	}
+}
+
+func TestSymbolsAsExchangesUseThemHaveQueues(t *testing.T) {
+	companies := []string{"BRK.B", "0700.HK", "^GSPC", "BTC-USD", "RDS/A", "ES=F", "msft", "NYSE:BRK_B", "-X"}
+	for _, company := range companies {
+		deleteAfterwards(t, company)
+	}
+	p := start(t, map[string]string{
+		"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "0", "TRADES": "100",
+	})
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, company := range companies {
+		messages := drain(t, company, 100)
+		checkAllInOrder(t, sequencesOf(t, messages), 0, 100)
+		if made := body(t, messages[0]); made.Company != company {
+			t.Errorf("a trade of %s is in the queue of %s", made.Company, company)
+		}
+	}
+}
+
+func TestTheCommandsInMessagesWorkForEverySymbol(t *testing.T) {
+	for _, company := range []string{"^GSPC.B", "-X"} {
+		deleteAfterwards(t, company)
+		withChannel(t, func(channel *amqp.Channel) error {
+			_, err := channel.QueueDeclare(company, true, false, false, false, nil) // as another program might
+			return err
+		})
+		p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TRADES": "1"})
+		p.awaitLog("rabbitmqctl delete_queue")
+		_, command, _ := strings.Cut(p.output(), "(rabbitmqctl ")
+		command, _, _ = strings.Cut(command, ")")
+		shell(t, command)
+		if code := p.awaitExit(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+
+		_, command, _ = strings.Cut(broker.UnlimitedDeliveryCommand(company), "rabbitmqctl ")
+		// The limit itself is known only to RabbitMQ 4.
+		shell(t, strings.ReplaceAll(command, `{"delivery-limit":-1}`, `{"max-length":1000000}`))
+		t.Cleanup(func() { control(t, "rabbitmqctl", "clear_policy", "no-delivery-limit-"+company) })
+		eventually(t, "the policy applies to the queue of "+company, func() bool {
+			return strings.Contains(control(t, "rabbitmqctl", "--silent", "list_queues", "name", "policy"), company+"\tno-delivery-limit-"+company+"\n")
 		})
 	}
 }
@@ -114,6 +165,26 @@ func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
 	}
 }
 
+func TestTheURLsParametersAreHonoured(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{
+		"RABBITMQ_URL": brokerURL(t) + "?heartbeat=7&channel_max=1&connection_timeout=20000&auth_mechanism=amqplain&unknown=x",
+		"STOCKS":       company,
+	})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	connections := control(t, "rabbitmqctl", "--silent", "list_connections", "timeout", "channel_max", "auth_mechanism", "client_properties")
+	want := "7\t1\tAMQPLAIN\t"
+	for line := range strings.Lines(connections) {
+		if strings.Contains(line, company) {
+			if !strings.HasPrefix(line, want) {
+				t.Errorf("the broker's heartbeat, channels and mechanism are %q, want %q", line, want)
+			}
+			return
+		}
+	}
+	t.Errorf("no connection of %s in %s", company, connections)
+}
+
 func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
 	const cuts = 20
 	company := newCompany(t)
@@ -127,6 +198,48 @@ func TestNothingIsLostThroughManyCutConnections(t *testing.T) {
 	}
 	p.awaitMore(company, 1500)
 	t.Logf("%d cuts, %d repeats", cuts, p.stopAndCheck(company, fromTheFirst))
+}
+
+func TestItGoesOnWithin10sAfterASilentBroker(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	network.take(closes)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company})
+	network.awaitConnections(t, 8) // From now on it waits for up to 5 s between two tries.
+	network.take(ignores)
+	network.awaitConnections(t, 1)
+	network.take(connects) // but that one connection is never answered
+	begin := time.Now()
+	p.awaitMetric("trades_confirmed_total", company, 1)
+	if waited := time.Since(begin); waited > 10*time.Second {
+		t.Errorf("went on after %v, want 10 s at most", waited)
+	}
+	if said := strings.Count(p.output(), "does not answer within"); said != 1 {
+		t.Errorf("the log says %d times that the broker does not answer, want once", said)
+	}
+	p.stopAndCheck(company, fromTheFirst)
+}
+
+func TestManyTriesAtASilentBrokerLeaveNothingBehind(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	network.take(ignores)
+	p := start(t, map[string]string{"RABBITMQ_URL": through + "?connection_timeout=50", "STOCKS": company})
+	network.awaitConnections(t, 2)
+	goroutines, descriptors := p.value("go_goroutines"), p.value("process_open_fds")
+	network.awaitConnections(t, 5)
+	if now := p.value("go_goroutines"); now > goroutines+3 {
+		t.Errorf("%v goroutines after some tries, %v before", now, goroutines)
+	}
+	if now := p.value("process_open_fds"); now > descriptors+3 {
+		t.Errorf("%v descriptors after some tries, %v before", now, descriptors)
+	}
+	if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+		t.Errorf("the log warns %d times, want once", said)
+	}
+	network.take(connects)
+	p.awaitMetric("trades_confirmed_total", company, 1)
+	p.stopAndCheck(company, fromTheFirst)
 }
 
 func TestNothingIsLostWhenTheBrokerClosesConnections(t *testing.T) {
@@ -173,7 +286,7 @@ func TestItExplainsAndWaitsForAQueueWithOtherArguments(t *testing.T) {
 		return err
 	})
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company + "," + other, "TRADES": "100"})
-	p.awaitLog("rabbitmqctl delete_queue " + company)
+	p.awaitLog("rabbitmqctl delete_queue -- " + company)
 	p.awaitMetric("trades_confirmed_total", other, 100) // The other company is not affected.
 	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "declared otherwise") {
 		t.Errorf("/readyz: %d %s", status, body)
@@ -241,24 +354,99 @@ func TestADeletedQueueIsDeclaredAgainAndMissesNothingAfterIt(t *testing.T) {
 	}
 }
 
-func TestNackedTradesAreSentAgainUntilConfirmed(t *testing.T) {
-	company := newCompany(t)
+// limitLength limits the company's queue by a policy, as an operator may do: the
+// broker refuses (nacks) what has no room. lift lifts the limit.
+func limitLength(t *testing.T, company string, trades int) (lift func()) {
+	t.Helper()
 	control(t, "rabbitmqctl", "set_policy", "--apply-to", "queues", company, "^"+company+"$",
-		`{"max-length":500,"overflow":"reject-publish"}`)
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "3000"})
-	p.awaitMetric("trades_nacked_total", company, 1)
-	control(t, "rabbitmqctl", "clear_policy", company)
-	if code := p.awaitExit(); code != 0 {
-		t.Fatalf("exit code %d", code)
+		fmt.Sprintf(`{"max-length":%d,"overflow":"reject-publish"}`, trades))
+	lift = sync.OnceFunc(func() { control(t, "rabbitmqctl", "clear_policy", company) })
+	t.Cleanup(lift)
+	return lift
+}
+
+func TestOnlyRefusedTradesAreSentAgainAndSeldom(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			company := newCompany(t)
+			lift := limitLength(t, company, 500)
+			p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType})
+			p.awaitMetric("refused", company, 1)
+			if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "refuses trades") {
+				t.Errorf("/readyz: %d %s", status, body)
+			}
+			nacked := p.metric("trades_nacked_total", company)
+			time.Sleep(3 * time.Second) // the time in which the broker is to be left alone
+			if again := p.metric("trades_nacked_total", company) - nacked; again > 200 {
+				t.Errorf("a full queue was tried with %v trades in 3 s, want few", again)
+			}
+			if held := p.metric("trades_unconfirmed", company); held < 1 || held > 2048 {
+				t.Errorf("%v trades wait for room, want 1 to 2048", held)
+			}
+
+			lift()
+			p.awaitMore(company, 1000)
+			p.awaitLog("the broker refuses no more trades")
+			eventually(t, "/readyz answers 200", func() bool { status, _ := p.get("/readyz"); return status == 200 })
+			if reconnects := p.metric("reconnects_total", company); reconnects > 0 {
+				t.Errorf("%v reconnections, want none", reconnects)
+			}
+			confirmed := p.metric("trades_confirmed_total", company)
+			p.signal(terminate)
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+				t.Errorf("the log warns %d times, want once", said)
+			}
+			checkEachOnce(t, sequencesOf(t, drain(t, company, int(confirmed))))
+		})
 	}
-	arrived := map[uint64]bool{}
-	for _, sequence := range sequencesOf(t, drain(t, company, 3000)) {
-		arrived[sequence] = true
-	}
-	for sequence := range uint64(3000) {
-		if !arrived[sequence] {
-			t.Fatalf("trade %d is missing", sequence)
-		}
+}
+
+func TestAFullQueueThatIsReadGetsEachTradeOnce(t *testing.T) {
+	for _, queueType := range []string{"quorum", "classic"} {
+		t.Run(queueType, func(t *testing.T) {
+			const trades = 5000
+			company := newCompany(t)
+			limitLength(t, company, 100)
+			p := start(t, map[string]string{
+				"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "QUEUE_TYPE": queueType, "TICKER_INTERVAL": "0", "TRADES": strconv.Itoa(trades),
+			})
+			p.awaitMetric("refused", company, 1)
+			var messages []amqp.Delivery
+			withChannel(t, func(channel *amqp.Channel) error {
+				if err := channel.Qos(50, 0, false); err != nil {
+					return err
+				}
+				deliveries, err := channel.Consume(company, "", false, false, false, false, nil)
+				if err != nil {
+					return err
+				}
+				for len(messages) < trades {
+					select {
+					case message := <-deliveries:
+						messages = append(messages, message)
+						if err := message.Ack(false); err != nil {
+							return err
+						}
+					case <-time.After(patience):
+						t.Fatalf("no trade arrives after the first %d", len(messages))
+					}
+				}
+				return nil
+			})
+			if code := p.awaitExit(); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			checkEachOnce(t, sequencesOf(t, messages))
+			if said := strings.Count(p.output(), `"level":"WARN"`); said != 1 {
+				t.Errorf("the log warns %d times, want once", said)
+			}
+			if sessions := strings.Count(p.output(), `"msg":"publishing"`); sessions != 1 {
+				t.Errorf("%d connections, want one", sessions)
+			}
+		})
 	}
 }
 

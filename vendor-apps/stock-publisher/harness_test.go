@@ -141,9 +141,14 @@ func (p *program) get(path string) (int, string) {
 
 // metric returns the value of one of the company's metrics, 0 before there is any.
 func (p *program) metric(name, company string) float64 {
+	return p.value("stock_publisher_" + name + `{company="` + company + `"}`)
+}
+
+// value returns the value of a metric with its labels, 0 before there is any.
+func (p *program) value(metric string) float64 {
 	_, body := p.get("/metrics")
 	for line := range strings.Lines(body) {
-		if value, found := strings.CutPrefix(line, "stock_publisher_"+name+`{company="`+company+`"} `); found {
+		if value, found := strings.CutPrefix(line, metric+" "); found {
 			number, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			return number
 		}
@@ -211,8 +216,9 @@ func brokerURL(t *testing.T) string {
 	return address
 }
 
-// control runs the script that stops, kills and starts the servers, or runs rabbitmqctl.
-func control(t *testing.T, arguments ...string) {
+// control runs the script that stops, kills and starts the servers, or runs
+// rabbitmqctl. It returns what the script printed.
+func control(t *testing.T, arguments ...string) string {
 	t.Helper()
 	script := os.Getenv("TEST_SERVERS")
 	if script == "" {
@@ -226,10 +232,12 @@ func control(t *testing.T, arguments ...string) {
 	defer output.Close()
 	command := exec.Command(script, arguments...)
 	command.Stdout, command.Stderr = output, output
-	if err := command.Run(); err != nil {
-		said, _ := os.ReadFile(output.Name())
+	err = command.Run()
+	said, _ := os.ReadFile(output.Name())
+	if err != nil {
 		t.Fatalf("%v: %v\n%s", arguments, err, said)
 	}
+	return string(said)
 }
 
 // newCompany returns a symbol whose queue no other test uses, and which is
@@ -237,13 +245,28 @@ func control(t *testing.T, arguments ...string) {
 func newCompany(t *testing.T) string {
 	t.Helper()
 	company := "T" + strings.ToUpper(strconv.FormatUint(rand.Uint64(), 36))
+	deleteAfterwards(t, company)
+	return company
+}
+
+// deleteAfterwards deletes a queue after the test.
+func deleteAfterwards(t *testing.T, queue string) {
+	t.Helper()
 	t.Cleanup(func() {
 		withChannel(t, func(channel *amqp.Channel) error {
-			_, err := channel.QueueDelete(company, false, false, false)
+			_, err := channel.QueueDelete(queue, false, false, false)
 			return err
 		})
 	})
-	return company
+}
+
+// shell runs rabbitmqctl with arguments as a shell reads them.
+func shell(t *testing.T, arguments string) {
+	t.Helper()
+	output, err := exec.Command("sh", "-c", `"$TEST_SERVERS" rabbitmqctl `+arguments).CombinedOutput()
+	if err != nil {
+		t.Fatalf("rabbitmqctl %s: %v\n%s", arguments, err, output)
+	}
 }
 
 // withChannel runs do with a channel on a new connection.
@@ -341,6 +364,21 @@ func checkAllInOrder(t *testing.T, sequences []uint64, first, end uint64) (repea
 	return repeats
 }
 
+// checkEachOnce checks that a queue held the sequences from 0 on, each once, in
+// any order.
+func checkEachOnce(t *testing.T, sequences []uint64) {
+	t.Helper()
+	slices.Sort(sequences)
+	for place, sequence := range sequences {
+		switch {
+		case sequence > uint64(place):
+			t.Fatalf("trade %d is missing", place)
+		case sequence < uint64(place):
+			t.Fatalf("trade %d is there twice", sequence)
+		}
+	}
+}
+
 // body decodes a message as any consumer of the queue does.
 func body(t *testing.T, message amqp.Delivery) (trade struct {
 	Company, EventType string
@@ -359,18 +397,35 @@ type link struct {
 	broker   string
 
 	mutex  sync.Mutex
+	takes  attitude
+	taken  int // connections from the program
 	pairs  []net.Conn
 	freeze chan struct{} // holds back the broker's data until it is closed; nil: nothing is held back
 }
 
+// attitude is what a link does with a new connection.
+type attitude int
+
+const (
+	connects attitude = iota // to the broker
+	closes                   // at once
+	ignores                  // accepts it, and is silent for ever
+)
+
 // newLink returns a link, and the broker's URL through it.
 func newLink(t *testing.T) (*link, string) {
 	t.Helper()
-	address, err := url.Parse(brokerURL(t))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return newLinkOn(t, listener)
+}
+
+// newLinkOn returns a link that accepts connections from this listener.
+func newLinkOn(t *testing.T, listener net.Listener) (*link, string) {
+	t.Helper()
+	address, err := url.Parse(brokerURL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,6 +445,21 @@ func (l *link) serve() {
 		client, err := l.listener.Accept()
 		if err != nil {
 			return
+		}
+		l.mutex.Lock()
+		l.taken++
+		takes := l.takes
+		l.mutex.Unlock()
+		switch takes {
+		case closes:
+			client.Close()
+			continue
+		case ignores:
+			go func() {
+				io.Copy(io.Discard, client) // until the program gives up
+				client.Close()
+			}()
+			continue
 		}
 		server, err := net.Dial("tcp", l.broker)
 		if err != nil {
@@ -418,6 +488,25 @@ func (l *link) serve() {
 			}
 		}()
 	}
+}
+
+// take sets what happens to new connections.
+func (l *link) take(new attitude) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.takes = new
+}
+
+// awaitConnections waits for so many more connections from the program.
+func (l *link) awaitConnections(t *testing.T, more int) {
+	t.Helper()
+	taken := func() int {
+		l.mutex.Lock()
+		defer l.mutex.Unlock()
+		return l.taken
+	}
+	enough := taken() + more
+	eventually(t, fmt.Sprintf("the program has opened %d connections", enough), func() bool { return taken() >= enough })
 }
 
 // cut closes all current connections abruptly.

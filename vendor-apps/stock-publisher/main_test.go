@@ -10,7 +10,7 @@ import (
 
 func TestABadConfigurationNamesEveryProblemAndExitsWith78(t *testing.T) {
 	p := start(t, map[string]string{
-		"RABBITMQ_URL": "amqp://user:hush@host:port/", "STOCKS": "msft", "TICKER_INTERVAL": "fast",
+		"RABBITMQ_URL": "amqp://user:hush@host:port/", "STOCKS": "MSFT,A B", "TICKER_INTERVAL": "fast",
 	})
 	if code := p.awaitExit(); code != 78 {
 		t.Errorf("exit code %d, want 78", code)

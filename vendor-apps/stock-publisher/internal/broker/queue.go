@@ -33,8 +33,8 @@ func declare(connection *amqp.Connection, queue, queueType string) (limited bool
 		limited, err = true, declareWith(connection, queue, arguments)
 	}
 	if isMismatch(err, "") {
-		return limited, fmt.Errorf("queue %[1]s exists but was declared otherwise: drain it and delete it "+
-			"(rabbitmqctl delete_queue %[1]s), it is then declared anew, or set QUEUE_TYPE to what it is: %[2]w", queue, err)
+		return limited, fmt.Errorf("queue %s exists but was declared otherwise: drain it and delete it "+
+			"(%s), it is then declared anew, or set QUEUE_TYPE to what it is: %w", queue, deleteCommand(queue), err)
 	}
 	if err != nil {
 		return limited, fmt.Errorf("cannot declare queue %s: %w", queue, err)

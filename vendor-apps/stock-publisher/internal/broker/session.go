@@ -7,21 +7,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stock-publisher/internal/trade"
 )
 
 const (
-	// heartbeat is the heartbeat interval. The connection is closed when the
-	// broker is silent for one and a half of them.
+	// heartbeat is the heartbeat interval. The client library closes the connection
+	// when the broker is silent for three of them.
 	heartbeat = 5 * time.Second
 	// writeTimeout bounds a write to a broker that no longer reads. The client
 	// library waits for the write before it closes the connection.
 	writeTimeout = 15 * time.Second
-	// handshakeTimeout bounds connecting, TLS and logging in.
-	handshakeTimeout = 10 * time.Second
+	// connectionTimeout bounds connecting, TLS and logging in together, unless the
+	// URL's connection_timeout does. A broker that accepted a connection, was silent
+	// and then answers new ones gets one within 10 s.
+	connectionTimeout = 7 * time.Second
 	// closeTimeout bounds closing the connection in an orderly way.
 	closeTimeout = 500 * time.Millisecond
 )
@@ -37,7 +45,8 @@ type Message struct {
 // have room for all trades in flight, so the connection never waits for their
 // reader. The reader must read all of them.
 type Session struct {
-	// Confirms carries the broker's confirms and nacks in the order of publishing.
+	// Confirms tells that the broker has judged a trade, in the order of publishing.
+	// Took tells how.
 	Confirms <-chan amqp.Confirmation
 	// Returns carries trades that reached no queue. The broker confirms them
 	// too; a return arrives before its confirmation.
@@ -55,10 +64,14 @@ type Session struct {
 	connection *amqp.Connection
 	channel    *amqp.Channel
 	transport  *transport
+
+	verdicts []*amqp.DeferredConfirmation // a ring: at a delivery tag modulo its length is the verdict on that trade
+	nextTag  uint64                       // the delivery tag of the next trade
 }
 
 // Options are the settings of a session.
 type Options struct {
+	// URL may have RabbitMQ's query parameters, such as heartbeat and connection_timeout.
 	URL       string
 	Queue     string
 	QueueType string
@@ -72,17 +85,26 @@ type Options struct {
 // when opening ends first; the session ends with life. IsRefusal tells errors
 // that a person must resolve from those that a retry may.
 func Open(opening, life context.Context, options Options) (*Session, error) {
-	session := &Session{queue: options.Queue}
+	session := &Session{queue: options.Queue, verdicts: make([]*amqp.DeferredConfirmation, options.InFlight)}
 	properties := amqp.NewConnectionProperties()
 	properties["product"] = "stock-publisher"
 	properties["version"] = options.Version
 	properties.SetClientConnectionName("stock-publisher " + options.Queue)
 
+	uri, err := amqp.ParseURI(options.URL)
+	if err != nil {
+		return nil, err
+	}
+	timeout := connectionTimeout
+	if uri.ConnectionTimeout > 0 {
+		timeout = time.Duration(uri.ConnectionTimeout) * time.Millisecond
+	}
 	connection, err := amqp.DialConfig(options.URL, amqp.Config{
 		Heartbeat:  heartbeat,
 		Properties: properties,
 		Dial: func(network, address string) (net.Conn, error) {
-			connecting, cancel := context.WithTimeout(opening, handshakeTimeout)
+			deadline := time.Now().Add(timeout)
+			connecting, cancel := context.WithDeadline(opening, deadline)
 			defer cancel()
 			connection, err := new(net.Dialer).DialContext(connecting, network, address)
 			if err != nil {
@@ -90,12 +112,12 @@ func Open(opening, life context.Context, options Options) (*Session, error) {
 			}
 			session.transport = newTransport(connection, opening, life)
 			// The library lifts the deadline after the login.
-			return session.transport, connection.SetDeadline(time.Now().Add(handshakeTimeout))
+			return session.transport, connection.SetDeadline(deadline)
 		},
 	})
 	if err != nil {
 		session.transport.Abort()
-		return nil, fmt.Errorf("cannot connect: %w", err)
+		return nil, explain(err, session.transport, timeout, uri.Scheme == "amqps")
 	}
 	session.connection = connection
 	session.Blocked = connection.NotifyBlocked(make(chan amqp.Blocking, 16))
@@ -117,30 +139,61 @@ func (s *Session) prepare(options Options) error {
 	if s.LimitedDelivery, err = declare(s.connection, options.Queue, options.QueueType); err != nil {
 		return err
 	}
-	if s.channel, err = s.connection.Channel(); err != nil {
+	return s.openChannel()
+}
+
+// openChannel opens the channel that publishes. Its delivery tags begin with 1.
+func (s *Session) openChannel() error {
+	channel, err := s.connection.Channel()
+	if err != nil {
 		return fmt.Errorf("cannot open a channel: %w", err)
 	}
-	s.Closed = s.channel.NotifyClose(make(chan *amqp.Error, 1))
-	s.Returns = s.channel.NotifyReturn(make(chan amqp.Return, options.InFlight))
-	s.Confirms = s.channel.NotifyPublish(make(chan amqp.Confirmation, options.InFlight))
-	if err := s.channel.Confirm(false); err != nil {
+	s.channel, s.nextTag = channel, 1
+	s.Closed = channel.NotifyClose(make(chan *amqp.Error, 1))
+	s.Returns = channel.NotifyReturn(make(chan amqp.Return, len(s.verdicts)))
+	s.Confirms = channel.NotifyPublish(make(chan amqp.Confirmation, len(s.verdicts)))
+	if err := channel.Confirm(false); err != nil {
 		return fmt.Errorf("cannot turn confirms on: %w", err)
 	}
 	return nil
+}
+
+// RenewChannel replaces the channel, and with it Confirms, Returns and Closed.
+// The verdicts that were due are lost.
+func (s *Session) RenewChannel() error {
+	if err := s.channel.Close(); err != nil {
+		return fmt.Errorf("cannot close a channel: %w", err)
+	}
+	return s.openChannel()
 }
 
 // Publish sends a trade as persistent, and as mandatory so that the broker
 // returns it when there is no queue. It blocks while the network or the broker
 // is slow. The broker's answer comes through Confirms.
 func (s *Session) Publish(message Message) error {
-	return s.channel.PublishWithContext(context.Background(), "", s.queue, true, false, amqp.Publishing{
+	verdict, err := s.channel.PublishWithDeferredConfirm("", s.queue, true, false, amqp.Publishing{
 		ContentType:  "application/json",
 		DeliveryMode: amqp.Persistent,
 		MessageId:    message.ID,
 		Timestamp:    message.MadeAt,
 		AppId:        "stock-publisher",
+		Type:         trade.MessageType,
 		Body:         message.Body,
 	})
+	if err != nil {
+		return err
+	}
+	s.verdicts[s.nextTag%uint64(len(s.verdicts))] = verdict
+	s.nextTag++
+	return nil
+}
+
+// Took reports whether the broker took the trade with this delivery tag, which
+// Confirms named. The confirmation's own Ack does not tell: where the broker
+// confirms several trades at once, and has refused one of them before, the client
+// library (1.16.0) reports that one as confirmed too.
+func (s *Session) Took(tag uint64) bool {
+	return s.verdicts[tag%uint64(len(s.verdicts))].Acked()
 }
 
 // Close closes the connection in an orderly way, or after closeTimeout by force.
@@ -152,9 +205,14 @@ func (s *Session) Close() {
 }
 
 // transport is a network connection that ends with its contexts and bounds
-// every write.
+// every write. Its errors do not name addresses: the local port differs each time,
+// and would make every failure look like a new one.
 type transport struct {
 	net.Conn
+	timedOut    atomic.Bool
+	answered    atomic.Bool // the broker has sent anything
+	alerted     atomic.Bool // the first that it sent looks like an alert of TLS
+	closed      atomic.Bool // by the broker
 	keepOpening func() bool
 	keepLiving  func() bool
 }
@@ -182,17 +240,44 @@ func (t *transport) Abort() {
 	t.Conn.Close()
 }
 
-func (t *transport) Write(data []byte) (int, error) {
-	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+// TimedOut reports whether a read took longer than its deadline.
+func (t *transport) TimedOut() bool { return t.timedOut.Load() }
+
+// SentAlert reports whether the broker answered with an alert of TLS.
+func (t *transport) SentAlert() bool { return t.alerted.Load() }
+
+// Unanswered reports whether the broker closed the connection without an answer.
+func (t *transport) Unanswered() bool { return t.closed.Load() && !t.answered.Load() }
+
+func (t *transport) Read(data []byte) (int, error) {
+	const tlsAlert = 21
+	n, err := t.Conn.Read(data)
+	if n > 0 && !t.answered.Load() {
+		t.answered.Store(true)
+		t.alerted.Store(data[0] == tlsAlert)
 	}
-	return t.Conn.Write(data)
+	switch {
+	case err == nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t.timedOut.Store(true)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+		t.closed.Store(true)
+	}
+	return n, withoutAddresses(err)
 }
 
-// IsRefusal reports whether the broker refused the login, an access or a
-// declaration: a person must resolve that.
-func IsRefusal(err error) bool {
-	var refusal *amqp.Error
-	return errors.As(err, &refusal) &&
-		(refusal.Code == amqp.AccessRefused || refusal.Code == amqp.NotAllowed || refusal.Code == amqp.PreconditionFailed)
+func (t *transport) Write(data []byte) (int, error) {
+	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, withoutAddresses(err)
+	}
+	n, err := t.Conn.Write(data)
+	return n, withoutAddresses(err)
+}
+
+// withoutAddresses returns the cause of a network error.
+func withoutAddresses(err error) error {
+	if failure, ok := err.(*net.OpError); ok {
+		return failure.Err
+	}
+	return err
 }

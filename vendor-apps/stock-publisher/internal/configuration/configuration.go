@@ -2,12 +2,14 @@
 package configuration
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"stock-publisher/internal/company"
 	"stock-publisher/internal/prices"
 )
 
@@ -32,11 +35,12 @@ type Configuration struct {
 	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: text on a terminal, else json
 }
 
-// longestInterval is the longest TICKER_INTERVAL.
-const longestInterval = time.Hour
+const (
+	longestInterval = time.Hour // of TICKER_INTERVAL
+	longestTimeout  = time.Hour // of connection_timeout in RABBITMQ_URL
+)
 
 var (
-	symbol     = regexp.MustCompile(`^[A-Z0-9][A-Z0-9.-]{0,15}$`)
 	queueTypes = []string{"quorum", "classic"}
 	logFormats = []string{"text", "json"}
 )
@@ -125,7 +129,7 @@ func (r *reader) reject(name, format string, args ...any) {
 // broker reads the broker's URL. Its problems contain neither the value nor the
 // parser's error, which quotes the value.
 func (r *reader) broker() BrokerURL {
-	name, url := "RABBITMQ_URL", r.value("RABBITMQ_URL")
+	name, address := "RABBITMQ_URL", r.value("RABBITMQ_URL")
 	if path := r.getenv("RABBITMQ_URL_FILE"); path != "" {
 		name = "RABBITMQ_URL_FILE"
 		if r.getenv("RABBITMQ_URL") != "" {
@@ -136,27 +140,83 @@ func (r *reader) broker() BrokerURL {
 			r.reject(name, "cannot be read: %v", err)
 			return BrokerURL{}
 		}
-		url = strings.TrimSpace(string(content))
+		address = strings.TrimSpace(string(content))
 	}
-	uri, err := amqp.ParseURI(url)
+	if problem := problemOf(address); problem != "" {
+		r.reject(name, "%s", problem)
+	}
+	return BrokerURL{secret: address}
+}
+
+// problemOf returns what is wrong with an AMQP URL, or nothing.
+func problemOf(address string) string {
+	if parsed, err := url.Parse(address); err == nil {
+		query := parsed.Query()
+		for _, parameter := range urlNumbers {
+			number, err := strconv.ParseUint(query.Get(parameter.name), 10, 64)
+			if query.Has(parameter.name) && (err != nil || number < parameter.least || number > parameter.most) {
+				return fmt.Sprintf("%s in its query is no whole number of %s from %d to %d, such as %s=%d",
+					parameter.name, parameter.unit, parameter.least, parameter.most, parameter.name, parameter.example)
+			}
+		}
+		if problem := problemOfTLS(query); problem != "" {
+			return problem
+		}
+	}
+	uri, err := amqp.ParseURI(address)
 	if err != nil || uri.Port < 1 || uri.Port > 65535 {
-		r.reject(name, "holds no AMQP URL such as amqp://user:password@host:5672/ "+
-			"(reserved characters in it are percent-encoded; not shown here, for its password)")
+		return "holds no AMQP URL such as amqp://user:password@host:5672/ " +
+			"(reserved characters in it are percent-encoded; not shown here, for its password)"
 	}
-	return BrokerURL{secret: url}
+	return ""
+}
+
+// problemOfTLS returns what is wrong with the files that a URL's query names, or
+// nothing. The client library ignores a file without certificates, and a
+// certificate without its key.
+func problemOfTLS(query url.Values) string {
+	if path := query.Get("cacertfile"); path != "" {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Sprintf("cacertfile in its query cannot be read: %v", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(content) {
+			return "cacertfile in its query names a file without certificates in PEM form"
+		}
+	}
+	certificate, key := query.Get("certfile"), query.Get("keyfile")
+	if (certificate == "") != (key == "") {
+		return "certfile and keyfile in its query need each other"
+	}
+	if certificate != "" {
+		if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
+			return fmt.Sprintf("certfile and keyfile in its query cannot be used: %v", err)
+		}
+	}
+	return ""
+}
+
+// urlNumbers are the numeric query parameters of RabbitMQ's URLs that are
+// honoured. Unknown parameters are ignored, as RabbitMQ's clients do.
+var urlNumbers = []struct {
+	name, unit           string
+	least, most, example uint64
+}{
+	{"connection_timeout", "milliseconds", 1, uint64(longestTimeout.Milliseconds()), 10_000},
+	{"heartbeat", "seconds", 0, 65535, 10},
+	{"channel_max", "channels", 0, 65535, 16},
 }
 
 func (r *reader) companies() []string {
 	var companies []string
 	for item := range strings.SplitSeq(r.value("STOCKS"), ",") {
-		company := strings.TrimSpace(item)
-		switch {
-		case !symbol.MatchString(company):
-			r.reject("STOCKS", "%q is no symbol: 1 to 16 capital letters, digits, dots and hyphens, such as MSFT,TSLA,AAPL", company)
-		case slices.Contains(companies, company):
-			r.reject("STOCKS", "%s is listed twice; list each company once", company)
-		default:
-			companies = append(companies, company)
+		symbol := strings.TrimSpace(item)
+		if err := company.Check(symbol); err != nil {
+			r.reject("STOCKS", "%q is no symbol: %v. A symbol has %s, such as MSFT or BRK.B", symbol, err, company.Rule)
+		} else if slices.Contains(companies, symbol) {
+			r.reject("STOCKS", "%s is listed twice; list each company once", symbol)
+		} else {
+			companies = append(companies, symbol)
 		}
 	}
 	return companies

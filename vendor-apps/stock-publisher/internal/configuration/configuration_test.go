@@ -37,7 +37,7 @@ func TestAnEmptyEnvironmentGivesTheDefaultsOfTheContract(t *testing.T) {
 
 func TestEveryVariableIsTaken(t *testing.T) {
 	got, err := Load(environment(map[string]string{
-		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M ",
+		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M,^GSPC,RDS/A,ES=F,msft ",
 		"TICKER_INTERVAL": "0", "PRICE_MODEL": "walk", "QUEUE_TYPE": "classic", "SEED": "0",
 		"TRADES": "5000", "HTTP_ADDRESS": ":8080", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
 	}))
@@ -47,7 +47,7 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	seed := uint64(0)
 	want := Configuration{
 		Broker:    BrokerURL{"amqps://user:pass%2Fword@broker:5671/vhost"},
-		Companies: []string{"BRK.B", "BF-B", "3M"}, PriceModel: "walk", QueueType: "classic",
+		Companies: []string{"BRK.B", "BF-B", "3M", "^GSPC", "RDS/A", "ES=F", "msft"}, PriceModel: "walk", QueueType: "classic",
 		Seed: &seed, TradeLimit: 5000, HTTPAddress: ":8080", LogLevel: slog.LevelDebug, LogFormat: "json",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -63,15 +63,30 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 			"amqp://u:hu%sh@h/":          "percent-encoded",
 			"amqp://u:hush@h:port/":      "percent-encoded",
 			"amqp://u:hush@h:99999/":     "amqp://user:password@host:5672/",
-			"amqp://u:hush@h/?heartbeat": "amqp://user:password@host:5672/",
+			"amqp://u:hush@h/?heartbeat": "heartbeat in its query is no whole number of seconds from 0 to 65535",
+
+			"amqp://u:hush@h/?heartbeat=-1":                         "heartbeat=10",
+			"amqp://u:hush@h/?heartbeat=70000":                      "heartbeat=10",
+			"amqp://u:hush@h/?channel_max=many":                     "channel_max in its query",
+			"amqp://u:hush@h/?connection_timeout=10s":               "connection_timeout in its query is no whole number of milliseconds from 1 to 3600000",
+			"amqp://u:hush@h/?connection_timeout=0":                 "connection_timeout=10000",
+			"amqp://u:hush@h/?connection_timeout=-5":                "connection_timeout=10000",
+			"amqp://u:hush@h/?connection_timeout=3600001":           "connection_timeout=10000",
+			"amqps://u:hush@h/v?heartbeat=5&connection_timeout=1e3": "connection_timeout=10000",
+			"amqps://u:hush@h/?cacertfile=/no/such/file":            "cacertfile in its query cannot be read",
+			"amqps://u:hush@h/?cacertfile=configuration.go":         "without certificates",
+			"amqps://u:hush@h/?certfile=/x":                         "need each other",
+			"amqps://u:hush@h/?keyfile=/x":                          "need each other",
+			"amqps://u:hush@h/?certfile=/no/such&keyfile=/file":     "certfile and keyfile in its query cannot be used",
 		},
 		"RABBITMQ_URL_FILE": {"/no/such/file": "cannot be read"},
 		"STOCKS": {
-			"msft":              `"msft" is no symbol`,
-			"MSFT,":             `"" is no symbol`,
-			"MSFT,TSLA,MSFT":    "MSFT is listed twice",
-			"A:B":               `"A:B" is no symbol`,
-			"ABCDEFGHIJKLMNOPQ": "is no symbol",
+			"MSFT,":                             `"" is no symbol: it is empty`,
+			"MSFT,TSLA,MSFT":                    "MSFT is listed twice",
+			"MSFT,A B":                          `"A B" is no symbol: it has a character other than`,
+			"amq.direct":                        `"amq.direct" is no symbol: the broker keeps`,
+			"MSFT,MSFT.rejected":                `"MSFT.rejected" is no symbol: queues`,
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567": "is longer than 32",
 		},
 		"TICKER_INTERVAL": {"fast": "0 to 3600000", "-1": "0 to 3600000", "0.5": "0 to 3600000", "3600001": "0 to 3600000"},
 		"PRICE_MODEL":     {"flat": "uniform, walk"},
@@ -101,7 +116,7 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 
 func TestAllProblemsAreNamedAtOnce(t *testing.T) {
 	_, err := Load(environment(map[string]string{
-		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x,MSFT,MSFT", "TICKER_INTERVAL": "?",
+		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x x,MSFT,MSFT", "TICKER_INTERVAL": "?",
 		"PRICE_MODEL": "?", "QUEUE_TYPE": "?", "SEED": "?", "TRADES": "?", "HTTP_ADDRESS": "?", "LOG_LEVEL": "?", "LOG_FORMAT": "?",
 	}))
 	if err == nil {

@@ -14,7 +14,7 @@ type Variable struct {
 
 // Variables lists every variable in the order of the documentation.
 var Variables = []Variable{
-	{"RABBITMQ_URL", "amqp://stockmarket:supersecret123@localhost:5672/", "the broker's AMQP URL (amqp or amqps)"},
+	{"RABBITMQ_URL", "amqp://stockmarket:supersecret123@localhost:5672/", "the broker's AMQP URL (amqp or amqps), with RabbitMQ's query parameters"},
 	{"RABBITMQ_URL_FILE", "", "a file that contains the URL, instead of RABBITMQ_URL"},
 	{"STOCKS", "MSFT,TSLA,AAPL", "the companies' symbols; each company has a queue named after its symbol"},
 	{"TICKER_INTERVAL", "1", "milliseconds between two trades of one company; 0: as fast as the broker confirms"},

@@ -3,11 +3,13 @@
 //
 // The path of a trade: the schedule tells when it is due, the market makes it,
 // unconfirmed numbers and holds it, a session sends it, and the broker's
-// confirmation releases it. When a session fails, the next one first sends all
-// held trades again.
+// confirmation releases it. A trade that the broker refuses is sent again in the
+// same session, as soon as flow allows. When a session fails, the next one first
+// sends all held trades again.
 package publishing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +59,9 @@ type Publisher struct {
 	Options
 	epoch       string
 	unconfirmed *unconfirmed
+	flow        *flow
 	schedule    *pacing.Schedule // nil until the first session
+	blocked     string           // why the broker blocks the connection; empty: it does not
 	backoff     retry.Backoff
 	sessions    int
 	lastProblem string
@@ -71,6 +75,7 @@ func New(options Options) *Publisher {
 		Options:     options,
 		epoch:       epoch,
 		unconfirmed: newUnconfirmed(inFlight),
+		flow:        newFlow(inFlight),
 		backoff:     retry.Backoff{First: 100 * time.Millisecond, Longest: 5 * time.Second},
 	}
 }
@@ -86,15 +91,16 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 	var problem error
 	for !p.finished(ctx) && life.Err() == nil {
+		begin := time.Now()
 		problem = p.runSession(ctx, life)
 		if problem == nil || p.finished(ctx) {
 			break
 		}
 		p.report(problem)
 		if ctx.Err() == nil {
-			p.backoff.Wait(ctx)
+			p.backoff.Wait(ctx, begin)
 		} else {
-			p.backoff.Wait(life)
+			p.backoff.Wait(life, begin)
 		}
 	}
 	p.Meter.NotReady("stopped")
@@ -144,18 +150,30 @@ func (p *Publisher) opened(session *broker.Session) {
 	if p.sessions > 1 {
 		p.Meter.Reconnects.Inc()
 	}
-	p.lastProblem = ""
+	p.lastProblem, p.blocked = "", ""
 	p.unconfirmed.restart()
+	p.flow.restart()
 	if p.schedule == nil {
 		p.schedule = pacing.NewSchedule(time.Now(), p.Interval, catchUp)
 	}
 	p.Log.Info("publishing", "sending_again", p.unconfirmed.len())
 	if session.LimitedDelivery && p.sessions == 1 {
 		p.Log.Warn("the queue is from before RabbitMQ 4 and has a delivery limit: unless a policy lifts it, " +
-			"a trade redelivered too often is dropped. Lift it with: rabbitmqctl set_policy --apply-to queues " +
-			p.Company + "-no-delivery-limit '^" + p.Company + "$' '{\"delivery-limit\":-1}'")
+			"a trade redelivered too often is dropped. Lift it with: " + broker.UnlimitedDeliveryCommand(p.Company))
 	}
-	p.Meter.Ready()
+	p.showState()
+}
+
+// showState shows what keeps the broker from taking trades, if anything.
+func (p *Publisher) showState() {
+	switch {
+	case p.blocked != "":
+		p.Meter.Blocked("blocked by the broker: " + p.blocked)
+	case p.flow.isRefused():
+		p.Meter.Refused("the broker refuses trades (nack): the queue is probably full")
+	default:
+		p.Meter.Ready()
+	}
 }
 
 // publish sends all unconfirmed trades, then new ones as they fall due, until
@@ -164,14 +182,14 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	stopping := ctx.Done()
-	blocked := false
 	for !p.finished(ctx) {
 		var due <-chan time.Time
-		if !blocked {
+		if p.blocked == "" {
 			again, err := p.sendBatch(ctx, session)
 			if err != nil {
 				return err
 			}
+			again = earlier(again, p.noteCalm())
 			if !again.IsZero() {
 				wake.Reset(time.Until(again))
 				due = wake.C
@@ -195,7 +213,6 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 			if !open {
 				return closedBecause(<-session.Closed)
 			}
-			blocked = blocking.Active
 			p.noteBlocking(blocking)
 		case reason := <-session.Closed:
 			return closedBecause(reason)
@@ -209,11 +226,22 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 }
 
 // sendBatch sends up to batch trades: unconfirmed ones first, then new ones that
-// are due. It returns when to call it again, or the zero time when it first
-// needs an answer from the broker.
+// are due. While refused trades wait it makes no new ones. It returns when to call
+// it again, or the zero time when it first needs an answer from the broker.
 func (p *Publisher) sendBatch(ctx context.Context, session *broker.Session) (again time.Time, err error) {
 	for range batch {
 		now := time.Now()
+		if p.unconfirmed.inFlight() >= p.flow.allowed {
+			return time.Time{}, nil
+		}
+		if now.Before(p.flow.resume) {
+			return p.flow.resume, nil
+		}
+		if p.flow.isStuck() && p.unconfirmed.inFlight() == 0 {
+			if err := p.renewChannel(session); err != nil {
+				return time.Time{}, err
+			}
+		}
 		if p.unconfirmed.nextUnsent() == nil {
 			if ctx.Err() != nil || p.limitReached() || p.unconfirmed.full() {
 				return time.Time{}, nil
@@ -230,6 +258,18 @@ func (p *Publisher) sendBatch(ctx context.Context, session *broker.Session) (aga
 		}
 	}
 	return time.Now(), nil
+}
+
+// renewChannel goes on with a new channel. No verdict is due, so nothing that the
+// broker took is sent again.
+func (p *Publisher) renewChannel(session *broker.Session) error {
+	p.Log.Debug("still refused; trying a new channel", "refused", len(p.unconfirmed.refused))
+	if err := session.RenewChannel(); err != nil {
+		return err
+	}
+	p.unconfirmed.restart()
+	p.flow.restart()
+	return nil
 }
 
 // makeTrade makes the trade that is due and numbers it. From here on it is sent
@@ -269,28 +309,65 @@ func (p *Publisher) send(session *broker.Session, now time.Time) error {
 	return nil
 }
 
-// judge handles the broker's verdict on the oldest trade. A confirmed trade is
-// released. A nacked or returned trade ends the session, so that the next one
-// sends it again before newer trades.
+// judge handles the broker's verdict on a trade. A confirmed trade is released. A
+// nacked one is sent again. A returned one ends the session, so that the next one
+// declares the queue and sends the trade again before newer ones.
 func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) error {
 	p.noteReturns(session)
-	oldest, err := p.unconfirmed.oldestFor(verdict.DeliveryTag)
+	judged, err := p.unconfirmed.awaited(verdict.DeliveryTag)
 	if err != nil {
 		return err
 	}
-	if !verdict.Ack {
-		p.Meter.Nacked.Inc()
-		return errors.New("the broker refused a trade (nack): the queue may be full, deleted, or without its majority")
-	}
-	if oldest.returned {
+	if judged.returned {
 		return errors.New("the broker found no queue for a trade: the queue was deleted")
 	}
+	p.backoff.Reset() // The broker answers.
+	if !session.Took(verdict.DeliveryTag) {
+		p.noteRefusal(verdict.DeliveryTag)
+		return nil
+	}
 	p.Meter.Confirmed.Inc()
-	p.Meter.ConfirmSeconds.Observe(time.Since(oldest.sentAt).Seconds())
+	p.Meter.ConfirmSeconds.Observe(time.Since(judged.sentAt).Seconds())
 	p.unconfirmed.confirm()
+	p.flow.confirm(verdict.DeliveryTag)
 	p.Meter.Unconfirmed.Set(float64(p.unconfirmed.len()))
-	p.backoff.Reset()
 	return nil
+}
+
+// noteRefusal has a refused trade sent again, and logs the first refusal.
+func (p *Publisher) noteRefusal(tag uint64) {
+	p.Meter.Nacked.Inc()
+	p.unconfirmed.refuse()
+	if p.flow.refuse(tag, p.unconfirmed.nextTag, time.Now()) {
+		p.Log.Warn("the broker refuses trades (nack); sending them again until it takes them, and making no new ones. " +
+			"The queue is probably full: it has a length limit with overflow reject-publish. " +
+			"Look at its consumers, or lift the limit")
+		p.showState()
+	}
+}
+
+// noteCalm logs the end of the refusals. It returns when to look again, or the
+// zero time when there is nothing to look for.
+func (p *Publisher) noteCalm() time.Time {
+	calmAt := p.flow.calmAt()
+	if calmAt.IsZero() || len(p.unconfirmed.refused) > 0 {
+		return time.Time{}
+	}
+	if time.Now().Before(calmAt) {
+		return calmAt
+	}
+	p.flow.end()
+	p.Log.Info("the broker refuses no more trades")
+	p.showState()
+	return time.Time{}
+}
+
+// earlier returns the earlier one of two times. The zero time stands for never.
+func earlier(one, other time.Time) time.Time {
+	if one.IsZero() || !other.IsZero() && other.Before(one) {
+		return other
+	}
+	return one
 }
 
 // settle handles the verdicts that came before the session ended, so that fewer
@@ -335,11 +412,12 @@ func (p *Publisher) noteReturn(returned amqp.Return) {
 func (p *Publisher) noteBlocking(blocking amqp.Blocking) {
 	if blocking.Active {
 		p.Log.Warn("the broker takes no trades for now; waiting", "reason", blocking.Reason)
-		p.Meter.Blocked("blocked by the broker: " + blocking.Reason)
+		p.blocked = cmp.Or(blocking.Reason, "no reason given")
 	} else {
 		p.Log.Info("the broker takes trades again")
-		p.Meter.Ready()
+		p.blocked = ""
 	}
+	p.showState()
 }
 
 // report logs a failure once, and at debug level while it repeats.

@@ -2,6 +2,7 @@ package publishing
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,36 +12,50 @@ type numbered struct {
 	body     []byte
 	madeAt   time.Time
 
-	sentAt   time.Time // when it was last sent; zero: never
-	returned bool      // the broker found no queue for it in this session
+	sentAt    time.Time // when it was last sent; zero: never
+	returned  bool      // the broker found no queue for it in this session
+	confirmed bool      // it waits only for older trades, to leave with them
 }
 
-// unconfirmed holds the unconfirmed trades, oldest first, and knows which of them
-// the current session has sent. Its capacity bounds the publisher's memory and
-// the trades in flight.
+// unconfirmed holds the unconfirmed trades, and knows which of them the current
+// session must send, and which it waits for a verdict on. Its capacity bounds the
+// publisher's memory, the trades in flight, and how far a refused trade can fall
+// behind newer ones.
 //
 // Only unconfirmed assigns sequence numbers: 0, 1, 2, … without gaps.
 type unconfirmed struct {
-	trades []numbered // a ring: sequence n is at n modulo the capacity
-	oldest uint64     // the sequence of the oldest trade
-	unsent uint64     // the sequence of the first trade that this session has not sent
-	next   uint64     // the sequence of the next trade to be added
-	tag    uint64     // the delivery tag of the oldest trade in this session
+	trades  []numbered // a ring: sequence n is at n modulo the capacity
+	oldest  uint64     // the sequence of the oldest trade; it is unconfirmed
+	unsent  uint64     // the sequence of the first trade that this session has not sent
+	next    uint64     // the sequence of the next trade to be added
+	held    int        // how many of them are unconfirmed
+	refused []uint64   // the sequences to be sent again, ascending
+
+	flight  []uint64 // a ring: at a delivery tag modulo the capacity is the sequence sent with it
+	tag     uint64   // the tag of the next verdict
+	nextTag uint64   // the tag of the next trade that is sent
 }
 
 func newUnconfirmed(capacity int) *unconfirmed {
-	return &unconfirmed{trades: make([]numbered, capacity), tag: 1}
+	return &unconfirmed{
+		trades: make([]numbered, capacity),
+		flight: make([]uint64, capacity),
+		tag:    1, nextTag: 1,
+	}
 }
 
 func (u *unconfirmed) at(sequence uint64) *numbered {
 	return &u.trades[sequence%uint64(len(u.trades))]
 }
 
-// len returns how many trades are held.
-func (u *unconfirmed) len() int { return int(u.next - u.oldest) }
+// len returns how many trades are unconfirmed.
+func (u *unconfirmed) len() int { return u.held }
+
+// inFlight returns how many trades wait for a verdict in this session.
+func (u *unconfirmed) inFlight() int { return int(u.nextTag - u.tag) }
 
 // full reports whether no more trades can be added.
-func (u *unconfirmed) full() bool { return u.len() == len(u.trades) }
+func (u *unconfirmed) full() bool { return u.next-u.oldest == uint64(len(u.trades)) }
 
 // made returns how many trades were ever added.
 func (u *unconfirmed) made() uint64 { return u.next }
@@ -52,28 +67,43 @@ func (u *unconfirmed) add(body []byte, madeAt time.Time) {
 	}
 	*u.at(u.next) = numbered{sequence: u.next, body: body, madeAt: madeAt}
 	u.next++
+	u.held++
 }
 
-// restart begins a session, which must send all held trades again.
+// restart begins a session, which must send all unconfirmed trades again.
 func (u *unconfirmed) restart() {
-	u.unsent, u.tag = u.oldest, 1
-	for sequence := u.oldest; sequence < u.next; sequence++ {
-		u.at(sequence).returned = false
-	}
+	u.unsent, u.tag, u.nextTag = u.oldest, 1, 1
+	u.refused = u.refused[:0]
 }
 
-// nextUnsent returns the next trade that this session must send, or nil.
+// nextUnsent returns the next trade that this session must send, or nil. Refused
+// trades come first, so that they fall behind as little as possible.
 func (u *unconfirmed) nextUnsent() *numbered {
-	if u.unsent == u.next {
+	switch {
+	case len(u.refused) > 0:
+		return u.at(u.refused[0])
+	case u.unsent < u.next:
+		return u.at(u.unsent)
+	default:
 		return nil
 	}
-	return u.at(u.unsent)
 }
 
 // sent records that the trade of nextUnsent was sent.
 func (u *unconfirmed) sent(at time.Time) {
-	u.at(u.unsent).sentAt = at
+	trade := u.nextUnsent()
+	trade.sentAt, trade.returned = at, false
+	u.flight[u.nextTag%uint64(len(u.flight))] = trade.sequence
+	u.nextTag++
+	if len(u.refused) > 0 {
+		u.refused = slices.Delete(u.refused, 0, 1)
+		return
+	}
 	u.unsent++
+	// An earlier session may have ended with newer trades confirmed than refused ones.
+	for u.unsent < u.next && u.at(u.unsent).confirmed {
+		u.unsent++
+	}
 }
 
 // markReturned records that the broker found no queue for a trade. The
@@ -84,19 +114,36 @@ func (u *unconfirmed) markReturned(sequence uint64) {
 	}
 }
 
-// oldestFor returns the trade with this delivery tag. Verdicts come in the order
-// of sending, so it must be the oldest; else a verdict is missing, and oldestFor
-// fails.
-func (u *unconfirmed) oldestFor(tag uint64) (*numbered, error) {
-	if u.oldest == u.unsent || tag != u.tag {
+// awaited returns the trade with this delivery tag. Verdicts come in the order of
+// sending; else one is missing, and awaited fails.
+func (u *unconfirmed) awaited(tag uint64) (*numbered, error) {
+	if u.inFlight() == 0 || tag != u.tag {
 		return nil, fmt.Errorf("the broker's verdict on delivery %d came when that on %d was due", tag, u.tag)
 	}
-	return u.at(u.oldest), nil
+	return u.at(u.flight[tag%uint64(len(u.flight))]), nil
 }
 
-// confirm releases the oldest trade.
+// confirm releases the trade whose verdict is due.
 func (u *unconfirmed) confirm() {
-	*u.at(u.oldest) = numbered{}
-	u.oldest++
+	u.at(u.judged()).confirmed = true
+	u.held--
+	for u.oldest < u.next && u.at(u.oldest).confirmed {
+		*u.at(u.oldest) = numbered{}
+		u.oldest++
+	}
+}
+
+// refuse records that the trade whose verdict is due must be sent again.
+func (u *unconfirmed) refuse() {
+	sequence := u.judged()
+	place, _ := slices.BinarySearch(u.refused, sequence)
+	u.refused = slices.Insert(u.refused, place, sequence)
+}
+
+// judged returns the sequence of the trade whose verdict is due, and goes on to
+// the next verdict.
+func (u *unconfirmed) judged() uint64 {
+	sequence := u.flight[u.tag%uint64(len(u.flight))]
 	u.tag++
+	return sequence
 }

@@ -40,23 +40,31 @@ func play(t *testing.T, story []byte) {
 	const capacity = 7
 	held := newUnconfirmed(capacity)
 	var broker theBroker
-	confirmed := map[uint64]bool{}
+	lossy := false // a session ended before all its verdicts were heard
+	confirmed, inFlight := map[uint64]bool{}, map[uint64]bool{}
 
 	send := func(arrives, ack, returned bool) {
 		next := held.nextUnsent()
 		if next == nil {
 			return
 		}
+		if confirmed[next.sequence] || inFlight[next.sequence] {
+			t.Fatalf("trade %d is sent again, but confirmed: %v, in flight: %v",
+				next.sequence, confirmed[next.sequence], inFlight[next.sequence])
+		}
+		inFlight[next.sequence] = true
 		held.sent(time.Unix(1, 0))
 		if arrives {
 			broker.take(next.sequence, ack, returned)
 		}
 	}
 	restart := func() {
+		lossy = lossy || len(broker.verdicts) > 0
 		held.restart()
 		broker.verdicts, broker.tag = nil, 0
+		clear(inFlight)
 	}
-	// hear handles one verdict, and begins a new session unless it confirms.
+	// hear handles one verdict, and begins a new session when the trade was returned.
 	hear := func() {
 		if len(broker.verdicts) == 0 {
 			return
@@ -66,19 +74,23 @@ func play(t *testing.T, story []byte) {
 		if heard.returned {
 			held.markReturned(heard.sequence)
 		}
-		oldest, err := held.oldestFor(heard.tag)
+		judged, err := held.awaited(heard.tag)
 		if err != nil {
 			t.Fatalf("a verdict in order is refused: %v", err)
 		}
-		if oldest.sequence != heard.sequence {
-			t.Fatalf("the verdict on trade %d was taken for one on %d", heard.sequence, oldest.sequence)
+		if judged.sequence != heard.sequence {
+			t.Fatalf("the verdict on trade %d was taken for one on %d", heard.sequence, judged.sequence)
 		}
-		if !heard.ack || oldest.returned {
+		delete(inFlight, heard.sequence)
+		switch {
+		case judged.returned:
 			restart()
-			return
+		case heard.ack:
+			confirmed[heard.sequence] = true
+			held.confirm()
+		default:
+			held.refuse()
 		}
-		confirmed[oldest.sequence] = true
-		held.confirm()
 	}
 
 	online := true // once a trade is lost, all later ones of the session are lost
@@ -104,21 +116,33 @@ func play(t *testing.T, story []byte) {
 			t.Fatalf("%d trades are held, more than %d", held.len(), capacity)
 		}
 		for sequence := held.oldest; sequence < held.next; sequence++ {
-			if held.at(sequence).sequence != sequence || confirmed[sequence] {
+			if trade := held.at(sequence); trade.sequence != sequence || trade.confirmed != confirmed[sequence] {
 				t.Fatalf("trade %d is held wrongly", sequence)
 			}
+		}
+		if held.inFlight() != len(inFlight) {
+			t.Fatalf("%d trades count as in flight, want %d", held.inFlight(), len(inFlight))
 		}
 		if uint64(len(confirmed)+held.len()) != held.made() {
 			t.Fatalf("%d made, %d confirmed, %d held", held.made(), len(confirmed), held.len())
 		}
 	}
 
-	restart()
+	if online {
+		for len(broker.verdicts) > 0 {
+			hear()
+		}
+	} else {
+		restart()
+	}
 	for held.nextUnsent() != nil {
 		send(true, true, false)
 	}
-	for held.len() > 0 {
+	for len(broker.verdicts) > 0 {
 		hear()
+	}
+	if held.len() != 0 || held.oldest != held.next {
+		t.Fatalf("all is sent and confirmed, but %d trades are held", held.len())
 	}
 	seen := map[uint64]bool{}
 	var first []uint64
@@ -127,6 +151,9 @@ func play(t *testing.T, story []byte) {
 			first = append(first, sequence)
 		}
 		seen[sequence] = true
+	}
+	if len(broker.queue) > len(first) && !lossy {
+		t.Fatalf("the queue holds doubles, although no verdict was lost: %v", broker.queue)
 	}
 	if uint64(len(first)) != held.made() {
 		t.Fatalf("%d trades made, %d different ones arrived", held.made(), len(first))
@@ -137,10 +164,11 @@ func play(t *testing.T, story []byte) {
 }
 
 func FuzzEveryTradeArrivesInOrderWhateverTheSessionsDo(f *testing.F) {
-	f.Add([]byte{0, 0, 2, 2, 4, 4})       // two trades, both confirmed
-	f.Add([]byte{0, 0, 2, 5, 2, 6, 2, 2}) // the second is lost, both are sent again
-	f.Add([]byte{0, 0, 0, 2, 2, 4, 6, 2}) // a session ends with a verdict outstanding
-	f.Add([]byte{0, 0, 23, 7, 4, 4})      // a nack, a return
+	f.Add([]byte{0, 0, 2, 2, 4, 4})        // two trades, both confirmed
+	f.Add([]byte{0, 0, 2, 5, 2, 6, 2, 2})  // the second is lost, both are sent again
+	f.Add([]byte{0, 0, 0, 2, 2, 4, 6, 2})  // a session ends with a verdict outstanding
+	f.Add([]byte{0, 0, 23, 7, 4, 4})       // a nack, a return
+	f.Add([]byte{0, 0, 0, 15, 2, 4, 4, 2}) // the first of two is nacked, and sent before the third
 	f.Fuzz(play)
 }
 
@@ -157,17 +185,17 @@ func TestEveryTradeArrivesInOrderThroughManyRandomStories(t *testing.T) {
 
 func TestAVerdictOutOfOrderIsRefused(t *testing.T) {
 	held := newUnconfirmed(4)
-	if _, err := held.oldestFor(1); err == nil {
+	if _, err := held.awaited(1); err == nil {
 		t.Error("a verdict is taken although nothing was sent")
 	}
 	held.add(nil, time.Unix(0, 0))
 	held.add(nil, time.Unix(0, 0))
 	held.sent(time.Unix(0, 0))
 	held.sent(time.Unix(0, 0))
-	if _, err := held.oldestFor(2); err == nil {
+	if _, err := held.awaited(2); err == nil {
 		t.Error("a verdict on the second trade is taken before that on the first")
 	}
-	if _, err := held.oldestFor(1); err != nil {
+	if _, err := held.awaited(1); err != nil {
 		t.Errorf("the verdict that is due is refused: %v", err)
 	}
 }

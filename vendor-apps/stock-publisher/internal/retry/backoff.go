@@ -29,9 +29,10 @@ func (b *Backoff) Next() time.Duration {
 // Reset records a success: the next wait begins at First again.
 func (b *Backoff) Reset() { b.last = 0 }
 
-// Wait waits for the time that Next returns, or until the context ends.
-func (b *Backoff) Wait(ctx context.Context) {
-	timer := time.NewTimer(b.Next())
+// Wait waits for the time that Next returns, counted from the begin of the failed
+// attempt, or until the context ends. So an attempt that took long is repeated soon.
+func (b *Backoff) Wait(ctx context.Context, begin time.Time) {
+	timer := time.NewTimer(time.Until(begin.Add(b.Next())))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -34,5 +34,10 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	backoff := Backoff{First: time.Hour, Longest: time.Hour}
-	backoff.Wait(ctx) // Otherwise it waits for at least half an hour, and the test times out.
+	backoff.Wait(ctx, time.Now()) // Otherwise it waits for at least half an hour, and the test times out.
+}
+
+func TestAnAttemptThatTookLongIsRepeatedAtOnce(t *testing.T) {
+	backoff := Backoff{First: time.Hour, Longest: time.Hour}
+	backoff.Wait(t.Context(), time.Now().Add(-time.Hour)) // Otherwise the test times out.
 }

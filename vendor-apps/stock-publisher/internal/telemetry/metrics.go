@@ -13,7 +13,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	published, confirmed, nacked, returned, resent, reconnects *prometheus.CounterVec
-	unconfirmed, connected, blocked                            *prometheus.GaugeVec
+	unconfirmed, connected, blocked, refused                   *prometheus.GaugeVec
 	confirmSeconds                                             *prometheus.HistogramVec
 
 	mutex   sync.Mutex
@@ -44,6 +44,7 @@ func NewMetrics(version string) *Metrics {
 		unconfirmed: gauge("trades_unconfirmed", "Trades made and not yet confirmed."),
 		connected:   gauge("connected", "1 while connected, with the queue declared."),
 		blocked:     gauge("blocked", "1 while the broker asks to send nothing, for want of memory or disk."),
+		refused:     gauge("refused", "1 while the broker refuses trades, probably because the queue is full."),
 		confirmSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "stock_publisher",
 			Name:      "confirm_seconds",
@@ -71,9 +72,9 @@ type Meter struct {
 	Unconfirmed                                                prometheus.Gauge
 	ConfirmSeconds                                             prometheus.Observer
 
-	company            string
-	metrics            *Metrics
-	connected, blocked prometheus.Gauge
+	company                     string
+	metrics                     *Metrics
+	connected, blocked, refused prometheus.Gauge
 }
 
 // For returns a company's meter. From then on readiness includes the company.
@@ -91,6 +92,7 @@ func (m *Metrics) For(company string) *Meter {
 		metrics:        m,
 		connected:      m.connected.WithLabelValues(company),
 		blocked:        m.blocked.WithLabelValues(company),
+		refused:        m.refused.WithLabelValues(company),
 	}
 	meter.NotReady("not connected yet")
 	return meter
@@ -98,19 +100,24 @@ func (m *Metrics) For(company string) *Meter {
 
 // Ready records that the company is connected, its queue is declared and the
 // broker accepts trades.
-func (m *Meter) Ready() { m.set(1, 0, "") }
+func (m *Meter) Ready() { m.set(1, 0, 0, "") }
 
 // Blocked records that the company is connected, but the broker accepts no
 // trades, with the reason for /readyz.
-func (m *Meter) Blocked(reason string) { m.set(1, 1, reason) }
+func (m *Meter) Blocked(reason string) { m.set(1, 1, 0, reason) }
+
+// Refused records that the company is connected, but the broker refuses trades,
+// with the reason for /readyz.
+func (m *Meter) Refused(reason string) { m.set(1, 0, 1, reason) }
 
 // NotReady records that the company has no connection or no queue, with the
 // reason for /readyz.
-func (m *Meter) NotReady(reason string) { m.set(0, 0, reason) }
+func (m *Meter) NotReady(reason string) { m.set(0, 0, 0, reason) }
 
-func (m *Meter) set(connected, blocked float64, waiting string) {
+func (m *Meter) set(connected, blocked, refused float64, waiting string) {
 	m.connected.Set(connected)
 	m.blocked.Set(blocked)
+	m.refused.Set(refused)
 	m.metrics.mutex.Lock()
 	defer m.metrics.mutex.Unlock()
 	m.metrics.waiting[m.company] = waiting

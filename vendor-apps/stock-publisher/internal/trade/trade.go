@@ -10,6 +10,11 @@ import (
 	"time"
 )
 
+// MessageType is the AMQP type of every message. It tells a consumer that the
+// message's id is an epoch and a sequence; other publishers use ids for what they
+// like.
+const MessageType = "stockmarket.trade.v1"
+
 // The values of EventType.
 const (
 	Buy  = "buy"
