@@ -12,8 +12,12 @@
 umask 077
 mkdir -p "$secrets"
 
-# replace FILE: writes its input to a secret's file, in one step.
-replace() { cat >"$secrets/$1.new" && mv "$secrets/$1.new" "$secrets/$1"; }
+# replace FILE: writes its input to a secret's file, in one step. An interrupted run may have left a
+# part of it, which this user may be unable to write.
+replace() {
+  rm -f "$secrets/$1.new"
+  cat >"$secrets/$1.new" && mv -f "$secrets/$1.new" "$secrets/$1"
+}
 
 # Hexadecimal, so that it needs no escaping in a URL, in JSON or in a shell.
 random_hex() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
