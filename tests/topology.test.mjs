@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { parse } from "yaml";
 import { root } from "./lib/stockmarket.mjs";
+import { setCompanies } from "./lib/topology.mjs";
 
 const { valid, invalid } = JSON.parse(await readFile(join(root, "tests/lib/symbols.json"), "utf8"));
 
@@ -16,11 +17,7 @@ async function copyWith(companies) {
   const copy = await mkdtemp(join(tmpdir(), "stockmarket-topology."));
   for (const folder of ["nix", "containers", "nginx", "scripts"])
     await cp(join(root, folder), join(copy, folder), { recursive: true });
-  const topology = await readFile(join(root, "nix/topology.nix"), "utf8");
-  const strings = companies.map((symbol) => JSON.stringify(symbol).replaceAll("$", "\\$")).join(" ");
-  const changed = topology.replace(/"MSFT"\s+"TSLA"\s+"AAPL"/, () => strings);
-  assert.notEqual(changed, topology);
-  await writeFile(join(copy, "nix/topology.nix"), changed);
+  await setCompanies(copy, companies);
   return copy;
 }
 
