@@ -1,5 +1,10 @@
 # Functions that several files use.
 with builtins;
+let
+  characters = text: genList (index: substring index 1 text) (stringLength text);
+  capitals = characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  smalls = characters "abcdefghijklmnopqrstuvwxyz";
+in
 rec {
   # numbered 3 f: [ (f 1) (f 2) (f 3) ]
   numbered = count: f: genList (index: f (index + 1)) count;
@@ -40,9 +45,6 @@ rec {
     };
   };
 
-  lowercase =
-    let
-      characters = text: genList (index: substring index 1 text) (stringLength text);
-    in
-    replaceStrings (characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (characters "abcdefghijklmnopqrstuvwxyz");
+  lowercase = replaceStrings capitals smalls;
+  uppercase = replaceStrings smalls capitals;
 }

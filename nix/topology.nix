@@ -4,8 +4,8 @@
 # It uses only Nix's own functions: `nix eval --file nix/topology.nix companies` works anywhere.
 with builtins;
 let
-  # Each has its own queue and its own consumers.
-  companies = [
+  # Each has its own queue and its own consumers. companies.nix says which symbols are valid.
+  companies = (import ./companies.nix).valid [
     "MSFT"
     "TSLA"
     "AAPL"

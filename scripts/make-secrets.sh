@@ -12,8 +12,12 @@
 umask 077
 mkdir -p "$secrets"
 
-# replace FILE: writes its input to a secret's file, in one step.
-replace() { cat >"$secrets/$1.new" && mv "$secrets/$1.new" "$secrets/$1"; }
+# replace FILE: writes its input to a secret's file, in one step. An interrupted run may have left a
+# part of it, which this user may be unable to write.
+replace() {
+  rm -f "$secrets/$1.new"
+  cat >"$secrets/$1.new" && mv -f "$secrets/$1.new" "$secrets/$1"
+}
 
 # Hexadecimal, so that it needs no escaping in a URL, in JSON or in a shell.
 random_hex() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
@@ -29,7 +33,9 @@ mongodb_url() {
 }
 
 # Each user of the broker may do only what its work needs. Permissions are patterns of the names of
-# queues and exchanges to configure, write to and read from. amq.default is the default exchange.
+# queues and exchanges to configure, write to and read from. amq.default is the default exchange. A
+# queue's name is its company's symbol: 1 to 32 letters, digits and . - _ ^ = / :, not beginning with
+# amq., not ending in .rejected. Backslashes are doubled for JSON.
 rabbitmq_tag() {
   case $1 in
     admin) printf administrator ;;
@@ -37,7 +43,8 @@ rabbitmq_tag() {
   esac
 }
 rabbitmq_permissions() {
-  local company_queue='^[A-Z][A-Z0-9.-]*$' rejected_queue='^.+\\.rejected$' default='^amq\\.default$'
+  local symbol='(?!amq\\.)[A-Za-z0-9._^=/:-]{1,32}(?<!\\.rejected)'
+  local company_queue=^$symbol$ rejected_queue=^$symbol'\\.rejected$' default='^amq\\.default$'
   local format='"configure":"%s","write":"%s","read":"%s"'
   # shellcheck disable=SC2059 # the format is the line above
   case $1 in

@@ -8,11 +8,10 @@ import { join } from "node:path";
 const { STOCKMARKET_ROOT: root, STOCKMARKET_HOME: home, NGINX_PORT: port } = process.env;
 const { WebSocket } = createRequire(join(root, "vendor-apps/stock-liveview/package.json"))("ws");
 
-/** The companies that have a consumer. (A second consumer of one, a standby, has a number in its variable's name.) */
-export const companies = Array.from(
-  readFileSync(join(root, "scripts/ports"), "utf8").matchAll(/^CONSUMER_([A-Z]+)_HTTP_PORT\b/gm),
-  ([, symbol]) => symbol,
-);
+/** The symbols of the topology's companies. */
+export const companies = readFileSync(join(root, "scripts/companies"), "utf8")
+  .split("\n")
+  .filter((line) => line && !line.startsWith("#"));
 
 export const page = `127.0.0.1:${port}`;
 

@@ -3,15 +3,16 @@ topology:
 with builtins;
 with import ../lib.nix;
 with import ../containers;
+with import ../companies.nix;
 let
   # A company's first consumer is named after it; its standbys have a number after the name.
   consumer =
     company: number: index:
     let
-      suffix = separator: if number == 1 then "" else "${separator}${toString number}";
+      name = nameOf company + (if number == 1 then "" else "-${toString number}");
     in
     {
-      name = "consumer-${lowercase company}${suffix "-"}";
+      name = "consumer-${name}";
       inherit company number;
       description =
         if number == 1 then
@@ -19,7 +20,7 @@ let
         else
           "hot standby for the trades of ${company}";
       port = {
-        variable = "CONSUMER_${company}${suffix "_"}_HTTP_PORT";
+        variable = "CONSUMER_${variableOf name}_HTTP_PORT";
         local = 9101 + index - 1;
         container = 9101;
       };

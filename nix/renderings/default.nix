@@ -10,6 +10,7 @@ let
     "containers/rabbitmq/cluster.conf" = import ./rabbitmq-cluster.nix topology;
     "nginx/container.conf" = import ./nginx.nix topology;
     "process-compose.yaml" = import ./process-compose.nix topology;
+    "scripts/companies" = import ./companies.nix topology;
     "scripts/ports" = import ./ports.nix topology;
     "stack.yml" = import ./stack.nix topology files;
   };

@@ -1,6 +1,7 @@
 # Writes an attribute set as YAML. Mappings are in a conventional order, then by name. The text under
 # "#" in a mapping becomes the comment above it. { raw = "!reset null"; } is written as it is.
 with builtins;
+with import ../lib.nix;
 let
   # The keys that a reader looks for first, in this order. All others follow by name.
   first = filter isString (
@@ -25,16 +26,18 @@ let
     text:
     match "[A-Za-z/_$][A-Za-z0-9 _./$@{}=?:,;<>()|'-]*" text != null
     && match ".*(: | $|:$).*" text == null
-    && !(elem text [
+    && !(elem (lowercase text) [
       "true"
       "false"
       "yes"
       "no"
+      "y"
+      "n"
       "on"
       "off"
       "null"
     ])
-    || match "[0-9]+[a-z]+" text != null;
+    || match "[0-9]+[a-z]+" text != null && match "0x.*" text == null;
   quoted = text: "\"${replaceStrings [ "\\" "\"" "\n" ] [ "\\\\" "\\\"" "\\n" ] text}\"";
   scalar =
     value:

@@ -10,16 +10,27 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../lib/waiting.mjs";
 import { withDatabase } from "./database.mjs";
-import { attempt, companies, outside, pageUrl, root, System, Visitor, windowSize } from "./system.mjs";
+import {
+  attempt,
+  awkwardCompanies,
+  companies,
+  copyWithAwkwardCompanies,
+  outside,
+  pageUrl,
+  root,
+  System,
+  Visitor,
+  windowSize,
+} from "./system.mjs";
 
 const system = new System();
 
-/** Starts the system and waits for a new average of every company on the page. @returns {Promise<number>} seconds */
-async function upToAverages(limitMs) {
+/** Starts a system and waits for a new average of every company on the page. @returns {Promise<number>} seconds */
+async function upToAverages(limitMs, started = system, wanted = companies) {
   const begin = Date.now();
   const visitor = new Visitor();
   try {
-    const [last] = await Promise.all([visitor.everyCompany(begin, limitMs), system.up()]);
+    const [last] = await Promise.all([visitor.everyCompany(begin, limitMs, wanted), started.up()]);
     return (last - begin) / 1000;
   } finally {
     await visitor.leave();
@@ -153,6 +164,38 @@ describe("the system in containers", () => {
       assert.equal(audit.status, 0, audit.output);
     });
   }
+});
+
+describe("a topology of companies with awkward symbols in containers", () => {
+  let project;
+  /** @type {System} */
+  let awkward;
+
+  before(async () => {
+    await system.remove();
+    project = await mkdtemp(join(tmpdir(), "stockmarket-awkward."));
+    await copyWithAwkwardCompanies(project);
+    awkward = new System([], {}, project);
+  });
+  after(async () => {
+    await awkward?.remove();
+    await rm(project, { recursive: true });
+  });
+
+  test("Compose reads it without a warning", async () => {
+    const { status, stderr } = await attempt("docker", ["compose", ...awkward.options, "config", "--quiet"]);
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, "");
+  });
+
+  test("comes up, with an average of every company", async () => {
+    await upToAverages(180_000, awkward, [...companies, ...awkwardCompanies]);
+    await awkward.healthy();
+    const audit = await awkward.audit();
+    assert.equal(audit.status, 0, audit.output);
+    const counted = new Set(audit.epochs.map(({ queue }) => queue));
+    assert.deepEqual([...counted].toSorted(), [...companies, ...awkwardCompanies].toSorted());
+  });
 });
 
 /** Kills a process, or with a negative number a process group, unless it has ended already. */

@@ -3,12 +3,15 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { setCompanies } from "../lib/topology.mjs";
 import { eventually } from "../lib/waiting.mjs";
 
 export const root = join(import.meta.dirname, "..", "..");
 export const companies = ["AAPL", "MSFT", "TSLA"];
+/** Companies that tests add. */
+export const awkwardCompanies = ["BRK.B", "BRK-B", "^GSPC", "RDS/A"];
 export const windowSize = 1000;
 
 /** The engine's host: the only address that can be reached from outside. */
@@ -42,10 +45,21 @@ export async function run(program, args, options) {
 
 export const docker = (...args) => run("docker", args);
 
+/** Copies the project's tracked files, and adds awkward companies. @param {string} folder */
+export async function copyWithAwkwardCompanies(folder) {
+  await run("bash", ["-c", 'git ls-files -z | xargs -0 cp --parents --target-directory "$0"', folder]);
+  await setCompanies(folder, [...companies, ...awkwardCompanies]);
+  await run(join(folder, "nix/generate"), []);
+}
+
 export class System {
-  /** @param {string[]} files  beside compose.yml  @param {Record<string, string>} environment  of Compose */
-  constructor(files = [], environment = {}) {
-    this.options = ["compose.yml", ...files].flatMap((file) => ["--file", file]);
+  /**
+   * @param {string[]} files  beside compose.yml
+   * @param {Record<string, string>} environment  of Compose
+   * @param {string} folder  of compose.yml
+   */
+  constructor(files = [], environment = {}, folder = root) {
+    this.options = ["compose.yml", ...files].flatMap((file) => ["--file", resolve(folder, file)]);
     this.environment = environment;
   }
 
@@ -199,12 +213,11 @@ export class Visitor {
   }
 
   /** Waits for a new average of every company. @returns {Promise<number>} when the last one arrived, in ms since 1970 */
-  everyCompany(time, limitMs) {
+  everyCompany(time, limitMs, wanted = companies) {
     return eventually("new averages of every company are on the page", limitMs, () => {
       const found = this.newAverages(time);
       return (
-        companies.every((company) => found.has(company)) &&
-        Math.max(...companies.map((company) => found.get(company).toldAt))
+        wanted.every((company) => found.has(company)) && Math.max(...wanted.map((company) => found.get(company).toldAt))
       );
     });
   }

@@ -16,7 +16,7 @@ const { MongoClient } = require("mongodb");
 const { WebSocket } = require("ws");
 
 const portNames = readFileSync(join(root, "scripts/ports"), "utf8").match(/^[A-Z][A-Z0-9_]*\b/gm);
-export const companies = portNames.flatMap((name) => name.match(/^CONSUMER_([A-Z]+)_HTTP_PORT$/)?.[1] ?? []);
+export const companies = readFileSync(join(root, "scripts/companies"), "utf8").match(/^[^#\n].*$/gm);
 
 export function isOpen(port) {
   return new Promise((resolve) => {

@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ObjectId } from "mongodb";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { eventually, measureSlowness, openDatabase, startLiveview, Viewer, window } from "./support.js";
+import { eventually, measureSlowness, openDatabase, SYMBOLS, startLiveview, Viewer, window } from "./support.js";
 
 /** @typedef {Awaited<ReturnType<typeof openDatabase>>} Database */
 /** @typedef {Awaited<ReturnType<typeof startLiveview>>} Liveview */
@@ -93,6 +93,17 @@ describe("over HTTP, the live view", () => {
     assert.deepEqual(history.buy, [300.5, 301.5]);
     const none = await (await fetch(`${liveview.url}/history?company=NONE&range=15m`)).json();
     assert.deepEqual(none.time, []);
+  });
+
+  it("serves the history of a company with any symbol", async () => {
+    await database.store(...SYMBOLS.map((symbol, index) => window(symbol, index)));
+    for (const [index, symbol] of SYMBOLS.entries()) {
+      const query = `company=${encodeURIComponent(symbol)}&range=15m`;
+      const { company, avgPrice } = await (await fetch(`${liveview.url}/history?${query}`)).json();
+      assert.equal(company, symbol);
+      assert.deepEqual(avgPrice, [index], symbol);
+    }
+    await database.collection.deleteMany({ company: { $in: SYMBOLS } });
   });
 
   it("answers 400 to an invalid query", async () => {
@@ -234,6 +245,22 @@ describe("to browsers, the live view", () => {
       assert.equal(await metric(again.url, "companies"), 4, "one that starts now shows the same");
       await again.stop();
       viewer.close();
+      plain.close();
+    }),
+  );
+
+  it(
+    "sends companies with any symbol, in the page's order",
+    withLiveview(async ({ database, liveview }) => {
+      await database.store(...SYMBOLS.toReversed().map((symbol, index) => window(symbol, index)));
+      const plain = await Viewer.open(liveview.socketUrl);
+      const names = () =>
+        plain
+          .all("prices")
+          .at(-1)
+          ?.prices.map((/** @type {any} */ { company }) => company);
+      await eventually(() => names()?.length === SYMBOLS.length, "all of them");
+      assert.deepEqual(names(), SYMBOLS);
       plain.close();
     }),
   );

@@ -47,6 +47,29 @@ export async function openDatabase({ url = databaseUrl(), isIndexed = true } = {
   };
 }
 
+/** Companies' symbols as exchanges use them, and the oddest that are valid, in the page's order. */
+export const SYMBOLS = [
+  "__proto__",
+  "..",
+  "/",
+  "^GSPC",
+  "=",
+  "0700.HK",
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZ01234-",
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZ01234.",
+  "BRK_B",
+  "BRK-B",
+  "brk.b",
+  "BRK.B",
+  "BTC-USD",
+  "constructor",
+  "detail",
+  "ES=F",
+  "EUR/USD:FX",
+  "main",
+  "RDS/A",
+];
+
 /** A document as our consumer stores it. @param {string} company @param {number} avgPrice @param {object} [others] */
 export function window(company, avgPrice, others = {}) {
   return {

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { eventually, openDatabase, Viewer, window } from "../support.js";
+import { eventually, openDatabase, SYMBOLS, Viewer, window } from "../support.js";
 import { DESKTOP, launch, openPage, PHONE } from "./browser.js";
 import { startSystem } from "./support.js";
 
@@ -295,6 +295,54 @@ describe("the page", () => {
     await card(page, "BARE").locator("a").click();
     await page.locator(".plot canvas").waitFor();
     assert.deepEqual(problems, []);
+  });
+
+  for (const [device, options] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+    it(`shows companies with any symbol, each with a view and a history of its own: ${device}`, async () => {
+      await database.collection.deleteMany({});
+      await database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
+      const { page, problems } = await visit("", options);
+      await eventually(async () => (await page.locator(".card").count()) === SYMBOLS.length, "all cards");
+      assert.deepEqual(await page.locator(".card h2").allTextContents(), SYMBOLS);
+      assert.deepEqual(await page.locator(".rhythm-name").allTextContents(), SYMBOLS);
+      const cut = await page
+        .locator(".card h2, .rhythm-name")
+        .evaluateAll((names) =>
+          names.filter((name) => name.scrollWidth > name.clientWidth).map((name) => name.outerHTML),
+        );
+      assert.deepEqual(cut, [], "no symbol is cut off");
+      for (const [index, symbol] of SYMBOLS.entries()) {
+        assert.equal(await shownPrice(card(page, symbol)), `${100 + index}.00`, symbol);
+        await card(page, symbol).locator("a").click();
+        await page.locator("#detail h1").waitFor();
+        assert.equal(await page.locator("#detail h1").textContent(), symbol);
+        assert.equal(await shownPrice(page.locator("#detail")), `${100 + index}.00`, symbol);
+        assert.equal(await page.evaluate(() => document.activeElement?.textContent), symbol, "the view has the focus");
+        const { scroll, visible } = await page.evaluate(() => ({
+          scroll: document.documentElement.scrollWidth,
+          visible: document.documentElement.clientWidth,
+        }));
+        assert.ok(scroll <= visible, `${symbol}: ${scroll} px wide on ${visible}`);
+        await page.locator("label", { hasText: "15 min" }).click();
+        await eventually(
+          async () => (await page.locator("#detail-note").textContent()) === "1 windows in this range.",
+          `the history of ${symbol}`,
+        );
+        await page.locator(".back").click();
+        await page.locator("#overview").waitFor();
+      }
+      assert.deepEqual(problems, []);
+    });
+  }
+
+  it("takes a symbol in the address as a person types it", async () => {
+    await database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
+    for (const [index, symbol] of SYMBOLS.entries()) {
+      const { page } = await visit(`#${symbol}`);
+      await eventually(async () => (await shownPrice(page.locator("#detail"))) === `${100 + index}.00`, symbol);
+      assert.equal(await page.locator("#detail h1").textContent(), symbol);
+      await page.context().close();
+    }
   });
 
   it("shows markup in a company's name as text", async () => {
