@@ -412,6 +412,473 @@ fn next_place(last: Option<Place>, mut id: ObjectId) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trade::EventType;
+    use proptest::prelude::*;
+    use std::collections::{BTreeSet, VecDeque};
+
+    const SIZE: usize = 3;
+
+    /// A message of the model: a trade of an epoch, valid or not.
+    #[derive(Clone, Copy, Debug)]
+    struct Sent {
+        epoch: usize,
+        sequence: u64,
+        valid: bool,
+    }
+
+    const EPOCHS: [&str; 2] = ["a", "b"];
+
+    impl Sent {
+        fn message(&self, delivery_tag: u64) -> Message<'static> {
+            let trade = Trade {
+                event_type: EventType::Buy,
+                price: 1.0,
+            };
+            Message {
+                delivery_tag,
+                trade: if self.valid {
+                    Ok(trade)
+                } else {
+                    Err(Rejection::NotJson)
+                },
+                identity: Some(Identity {
+                    epoch: EPOCHS[self.epoch],
+                    sequence: self.sequence,
+                }),
+                timestamp: None,
+            }
+        }
+
+        fn identity(&self) -> (String, u64) {
+            (EPOCHS[self.epoch].to_owned(), self.sequence)
+        }
+    }
+
+    /// The broker and the database, as simple as can be.
+    #[derive(Default)]
+    struct World {
+        ready: VecDeque<Sent>,
+        windows: Vec<NewWindow>,
+        recorded: Vec<(String, Ranges)>,
+        moved: BTreeSet<(String, u64)>,
+        /// Writes of consumers that are gone, which may still take effect.
+        late: Vec<Group>,
+    }
+
+    impl World {
+        /// Writes in order, and stops at the first number that is taken. Returns whether all went in.
+        fn apply(&mut self, group: &Group) -> bool {
+            group.windows.iter().all(|window| {
+                let number = window.place.number as usize;
+                match self.windows.get(number) {
+                    Some(taken) => taken.place.id == window.place.id,
+                    None => {
+                        assert_eq!(
+                            number,
+                            self.windows.len(),
+                            "a window before its predecessor"
+                        );
+                        self.windows.push(window.clone());
+                        true
+                    }
+                }
+            })
+        }
+
+        fn windows_after(&self, after: Option<Place>) -> Vec<StoredWindow> {
+            let from = after.map_or(0, |after| after.number + 1) as usize;
+            let stored = |window: &NewWindow| StoredWindow {
+                place: window.place,
+                settled: window.trades.clone(),
+            };
+            self.windows[from..].iter().map(stored).collect()
+        }
+
+        fn ledger(&self, epoch: &str) -> Settled {
+            let trades = self.windows.iter().flat_map(|window| &window.trades);
+            let mut settled = Settled::default();
+            for (name, ranges) in trades.chain(&self.recorded) {
+                if name == epoch {
+                    settled.extend(ranges);
+                }
+            }
+            settled
+        }
+
+        /// How often each trade is in a window.
+        fn counted(&self) -> BTreeMap<(String, u64), usize> {
+            let mut counted = BTreeMap::new();
+            for (name, ranges) in self.windows.iter().flat_map(|window| &window.trades) {
+                for range in ranges.as_slice() {
+                    for sequence in range.first..=range.last {
+                        *counted.entry((name.clone(), sequence)).or_default() += 1;
+                    }
+                }
+            }
+            counted
+        }
+    }
+
+    /// A consumer of the model: does what the line decides, when it is told to.
+    struct Consumer {
+        line: Line,
+        next_tag: u64,
+        unacknowledged: BTreeMap<u64, Sent>,
+        to_move: VecDeque<u64>,
+        group: Option<Group>,
+        record: Option<Vec<(String, Ranges)>>,
+    }
+
+    impl Consumer {
+        fn start(world: &World) -> Self {
+            Self {
+                line: Line::new(SIZE, world.windows.last().map(|window| window.place)),
+                next_tag: 1,
+                unacknowledged: BTreeMap::new(),
+                to_move: VecDeque::new(),
+                group: None,
+                record: None,
+            }
+        }
+
+        fn deliver(&mut self, world: &mut World) {
+            let Some(sent) = world.ready.pop_front() else {
+                return;
+            };
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            self.unacknowledged.insert(tag, sent);
+            let message = sent.message(tag);
+            let mut verdict = self.line.deliver(&message);
+            if verdict == Verdict::UnknownEpoch {
+                let name = EPOCHS[sent.epoch];
+                self.line.open_epoch(name, world.ledger(name));
+                verdict = self.line.deliver(&message);
+            }
+            match verdict {
+                Verdict::Rejected(_) => {
+                    assert!(!sent.valid, "none is so late here");
+                    self.to_move.push_back(tag);
+                }
+                Verdict::Counted | Verdict::Double => assert!(sent.valid),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn write(&mut self) {
+            if self.group.is_none() {
+                self.group = self.line.write(ObjectId::new);
+            }
+        }
+
+        /// The database answers the write that is under way, or the answer is lost.
+        fn answer(&mut self, world: &mut World, is_lost: bool) {
+            let Some(group) = &self.group else {
+                return;
+            };
+            let found = world.windows_after(group.after);
+            let outcome = if found.is_empty() {
+                let all = world.apply(group);
+                (all && !is_lost).then_some(Outcome::Stored)
+            } else {
+                Some(Outcome::Taken(found))
+            };
+            if let Some(outcome) = outcome {
+                let windows = group.windows.len();
+                self.group = None;
+                self.line.written(windows, outcome);
+            }
+        }
+
+        fn move_one(&mut self, world: &mut World) {
+            if let Some(tag) = self.to_move.pop_front() {
+                world.moved.insert(self.unacknowledged[&tag].identity());
+                self.line.moved(tag);
+            }
+        }
+
+        fn record(&mut self, world: &mut World, is_answered: bool) {
+            if self.record.is_none() {
+                self.record = self.line.record();
+            }
+            if let Some(record) = &self.record {
+                world.recorded.extend(record.clone());
+                if is_answered {
+                    self.record = None;
+                    self.line.recorded();
+                }
+            }
+        }
+
+        fn perform(&mut self, world: &World) {
+            let actions: Vec<Action> = self.line.actions().collect();
+            for action in actions {
+                let tags: Vec<u64> = match action {
+                    Action::Ack(tag) => vec![tag],
+                    Action::AckUpTo(tag) => {
+                        assert!(
+                            self.unacknowledged.contains_key(&tag),
+                            "the broker knows no {tag}"
+                        );
+                        self.unacknowledged
+                            .range(..=tag)
+                            .map(|(tag, _)| *tag)
+                            .collect()
+                    }
+                    Action::GiveBack => panic!("nothing is dropped here"),
+                };
+                for tag in tags {
+                    let sent = self.unacknowledged.remove(&tag).expect("acknowledged once");
+                    if !sent.valid {
+                        assert!(
+                            world.moved.contains(&sent.identity()),
+                            "{sent:?} is not moved"
+                        );
+                        let settled = world.ledger(EPOCHS[sent.epoch]);
+                        assert!(
+                            settled.ranges.contains(sent.sequence),
+                            "{sent:?} is not recorded"
+                        );
+                    }
+                }
+            }
+        }
+
+        /// Its deliveries go back to the head of the queue. A write may still be on its way.
+        fn crash(self, world: &mut World) {
+            for (_, sent) in self.unacknowledged.into_iter().rev() {
+                world.ready.push_front(sent);
+            }
+            world.late.extend(self.group);
+        }
+    }
+
+    fn story() -> impl Strategy<Value = Vec<Sent>> {
+        // Which epoch; whether the trade is valid; how far back the publisher repeats itself.
+        let steps = prop::collection::vec(
+            (
+                0..2usize,
+                0..8u8,
+                prop_oneof![8 => Just(0u64), 1 => 1..5u64],
+            ),
+            1..60,
+        );
+        steps.prop_map(|steps| {
+            let mut next = [0u64; 2];
+            let mut sent: Vec<Sent> = Vec::new();
+            for (epoch, kind, back) in steps {
+                let again = next[epoch].checked_sub(back).filter(|_| back > 0);
+                let earlier = again.and_then(|sequence| {
+                    sent.iter()
+                        .find(|s| s.epoch == epoch && s.sequence == sequence)
+                        .copied()
+                });
+                sent.push(earlier.unwrap_or_else(|| {
+                    next[epoch] += 1;
+                    Sent {
+                        epoch,
+                        sequence: next[epoch] - 1,
+                        valid: kind > 0,
+                    }
+                }));
+            }
+            sent
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Two consumers of one queue, in any order of deliveries, answers, lost answers and crashes.
+        #[test]
+        fn every_trade_is_counted_once_whatever_the_order_of_events(
+            sent in story(),
+            events in prop::collection::vec((0..2usize, 0..14u8), 0..300),
+        ) {
+            let mut world = World { ready: sent.iter().copied().collect(), ..World::default() };
+            let mut consumers = [Consumer::start(&world), Consumer::start(&world)];
+            for (which, event) in events {
+                let consumer = &mut consumers[which];
+                match event {
+                    0..=3 => consumer.deliver(&mut world),
+                    4..=5 => consumer.write(),
+                    6..=7 => consumer.answer(&mut world, false),
+                    8 => consumer.answer(&mut world, true),
+                    9..=10 => consumer.move_one(&mut world),
+                    11 => consumer.record(&mut world, true),
+                    12 => consumer.record(&mut world, false),
+                    _ => {
+                        let fresh = Consumer::start(&world);
+                        std::mem::replace(consumer, fresh).crash(&mut world);
+                        if let Some(group) = world.late.pop() {
+                            // It takes effect now, or never.
+                            if group.after.map_or(0, |after| after.number + 1) as usize <= world.windows.len() {
+                                world.apply(&group);
+                            }
+                        }
+                    }
+                }
+                consumers[which].perform(&world);
+            }
+            let [first, mut last] = consumers;
+            first.crash(&mut world);
+            // The last one has all the time it needs.
+            for _ in 0..2 * sent.len() + 10 {
+                last.deliver(&mut world);
+                last.write();
+                last.answer(&mut world, false);
+                last.move_one(&mut world);
+                last.record(&mut world, true);
+                last.perform(&world);
+            }
+            let counted = world.counted();
+            for (trade, times) in &counted {
+                prop_assert_eq!(*times, 1, "{:?}", trade);
+            }
+            prop_assert!(world.ready.is_empty());
+            prop_assert!(last.unacknowledged.len() < SIZE, "an open window: {:?}", last.unacknowledged);
+            for sent in &sent {
+                let identity = sent.identity();
+                let open = last.unacknowledged.values().any(|held| held.identity() == identity);
+                if sent.valid {
+                    prop_assert_ne!(counted.contains_key(&identity), open, "{:?}", sent);
+                } else {
+                    prop_assert!(world.moved.contains(&identity) && !open, "{:?}", sent);
+                }
+            }
+            for pair in world.windows.windows(2) {
+                prop_assert!(pair[0].place.id < pair[1].place.id);
+                prop_assert_eq!(pair[0].average.count, SIZE);
+            }
+        }
+    }
+
+    fn trade(delivery_tag: u64, sequence: u64) -> Message<'static> {
+        let sent = Sent {
+            epoch: 0,
+            sequence,
+            valid: true,
+        };
+        sent.message(delivery_tag)
+    }
+
+    /// A line of windows of two trades that has opened epoch `a`.
+    fn line() -> Line {
+        let mut line = Line::new(2, None);
+        line.open_epoch("a", Settled::default());
+        line
+    }
+
+    fn store(line: &mut Line) -> Vec<Action> {
+        let group = line.write(ObjectId::new).expect("a full window");
+        line.written(group.windows.len(), Outcome::Stored);
+        line.actions().collect()
+    }
+
+    #[test]
+    fn a_rejected_message_that_waits_keeps_no_trade_from_being_acknowledged() {
+        let mut line = line();
+        let invalid = Message {
+            trade: Err(Rejection::NotJson),
+            identity: None,
+            ..trade(2, 0)
+        };
+        assert_eq!(line.deliver(&trade(1, 0)), Verdict::Counted);
+        assert_eq!(
+            line.deliver(&invalid),
+            Verdict::Rejected(Rejection::NotJson)
+        );
+        line.deliver(&trade(3, 1));
+        assert_eq!(store(&mut line), [Action::AckUpTo(1), Action::Ack(3)]);
+        line.deliver(&trade(4, 2));
+        line.deliver(&trade(5, 3));
+        assert_eq!(store(&mut line), [Action::Ack(4), Action::Ack(5)]);
+        line.moved(2);
+        assert_eq!(line.actions().collect::<Vec<_>>(), [Action::Ack(2)]);
+        line.deliver(&trade(6, 4));
+        line.deliver(&trade(7, 5));
+        assert_eq!(store(&mut line), [Action::AckUpTo(7)]);
+    }
+
+    #[test]
+    fn a_rejected_trade_is_acknowledged_when_it_is_recorded_and_leaves_no_gap() {
+        let mut line = line();
+        let invalid = Message {
+            trade: Err(Rejection::NotJson),
+            ..trade(2, 1)
+        };
+        line.deliver(&trade(1, 0));
+        line.deliver(&invalid);
+        line.moved(2);
+        assert_eq!(line.actions().next(), None);
+        let one = Ranges::from_iter([Range { first: 1, last: 1 }]);
+        assert_eq!(line.record(), Some(vec![("a".to_owned(), one)]));
+        assert_eq!(line.record(), None, "one after the other");
+        line.recorded();
+        assert_eq!(line.actions().collect::<Vec<_>>(), [Action::Ack(2)]);
+        line.deliver(&trade(3, 2));
+        let group = line.write(ObjectId::new).expect("a full window");
+        let (_, ledger) = &group.windows[0].ledger[0];
+        assert_eq!(ledger.ranges.as_slice(), [Range { first: 0, last: 2 }]);
+    }
+
+    #[test]
+    fn a_trade_from_before_the_ledger_is_rejected_as_too_late() {
+        let mut line = Line::new(2, None);
+        let known = Settled {
+            floor: 100,
+            ranges: Ranges::from_iter([Range {
+                first: 100,
+                last: 150,
+            }]),
+        };
+        line.open_epoch("a", known);
+        assert_eq!(
+            line.deliver(&trade(1, 99)),
+            Verdict::Rejected(Rejection::TooLate)
+        );
+        assert_eq!(line.deliver(&trade(2, 100)), Verdict::Double);
+    }
+
+    #[test]
+    fn a_window_remembers_a_bounded_number_of_ranges_and_epochs() {
+        let mut line = Line::new(1000, None);
+        for number in 0..30_000u64 {
+            let message = trade(number, 2 * number);
+            if line.deliver(&message) == Verdict::UnknownEpoch {
+                line.open_epoch("a", Settled::default());
+                line.deliver(&message);
+            }
+        }
+        let group = line.write(ObjectId::new).expect("30 full windows");
+        let sizes = group
+            .windows
+            .iter()
+            .map(|window| window.ledger[0].1.ranges.as_slice().len());
+        assert!(sizes.max() == Some(MOST_RANGES));
+        assert_eq!(group.windows[29].ledger[0].1.floor, 2 * 29_000);
+
+        let mut line = Line::new(1000, None);
+        let mut without_identity = 0;
+        for number in 0..1000u64 {
+            let epoch = format!("run {number}");
+            let message = Message {
+                identity: Some(Identity {
+                    epoch: &epoch,
+                    sequence: 0,
+                }),
+                ..trade(number, 0)
+            };
+            match line.deliver(&message) {
+                Verdict::CountedWithoutIdentity => without_identity += 1,
+                _ => {
+                    line.open_epoch(&epoch, Settled::default());
+                    assert_eq!(line.deliver(&message), Verdict::Counted);
+                }
+            }
+        }
+        assert_eq!(without_identity, 1000 - crate::window::MOST_EPOCHS);
+    }
 
     #[test]
     fn newer_windows_have_higher_ids_whatever_the_clocks_say() {
