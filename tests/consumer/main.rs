@@ -5,3 +5,4 @@ mod command_line;
 mod faults;
 mod market;
 mod rejected;
+mod strangers;

@@ -1,0 +1,563 @@
+//! Other people's publishers, brokers and databases: whatever they send, refuse, drop or restore.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
+use lapin::BasicProperties;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::market::{Consumer, Kind, Market, eventually, program, servers, trade, variable};
+
+const TYPE: &str = "stockmarket.trade.v1";
+
+fn body(market: &Market, number: u64) -> Vec<u8> {
+    let side = if trade(number).buy { "buy" } else { "sell" };
+    format!(
+        r#"{{"company":"{}","eventType":"{side}","price":{}}}"#,
+        market.queue,
+        trade(number).price
+    )
+    .into_bytes()
+}
+
+/// Publishes trades with these properties, a few thousand at a time.
+async fn publish(
+    market: &Market,
+    numbers: impl Iterator<Item = u64>,
+    properties: impl Fn(u64) -> BasicProperties,
+) {
+    let mut confirms = Vec::new();
+    for number in numbers {
+        confirms.push(market.send(&body(market, number), properties(number)).await);
+        if confirms.len() == 2000 {
+            for confirm in confirms.drain(..) {
+                assert!(confirm.await.expect("an answer").is_ack());
+            }
+        }
+    }
+    for confirm in confirms {
+        assert!(confirm.await.expect("an answer").is_ack());
+    }
+}
+
+fn identified(epoch: &str, number: u64) -> BasicProperties {
+    BasicProperties::default()
+        .with_type(TYPE.into())
+        .with_message_id(format!("{epoch}:{number}").into())
+}
+
+#[tokio::test]
+async fn message_ids_of_other_publishers_are_no_identities() {
+    let schemes: [fn(u64) -> String; 5] = [
+        |_| "order:17".into(),
+        |n| format!("2024-08-13T10:15:{:02}", n % 60),
+        |n| format!("{n:032x}:0"),
+        |n| n.to_string(),
+        |_| "urn:trade:1:1".into(),
+    ];
+    let market = Market::open("foreign-ids").await;
+    market.declare(Kind::Classic).await;
+    for scheme in schemes {
+        publish(&market, 0..20_000, |number| {
+            BasicProperties::default().with_message_id(scheme(number).into())
+        })
+        .await;
+    }
+    let consumer = market.ready_consumer().await;
+    let windows = market.windows(100).await;
+    assert!(windows.iter().all(|window| window.trades.is_empty()));
+    assert_eq!(consumer.metric("trades_skipped_total").await, 0.0);
+    consumer.stop().await;
+    assert!(market.audit().await.contains("(no identity)"));
+}
+
+/// What the database itself says: the size of each document, in the order of their numbers.
+async fn sizes(market: &Market) -> Vec<i32> {
+    let size = doc! { "$project": { "size": { "$bsonSize": "$$ROOT" } } };
+    let all = market
+        .documents()
+        .aggregate([doc! { "$sort": { "window": 1 } }, size])
+        .await
+        .expect("the database");
+    let all: Vec<Document> = all.try_collect().await.expect("the database");
+    all.iter()
+        .map(|document| document.get_i32("size").expect("a size"))
+        .collect()
+}
+
+#[tokio::test]
+async fn gaps_that_last_make_no_document_large_and_no_trade_count_twice() {
+    let market = Market::open("gaps").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    for part in 0..3u64 {
+        let consumer = market.ready_consumer().await;
+        let every_other = (part * 10_000..(part + 1) * 10_000).map(|number| 2 * number);
+        publish(&market, every_other, |number| identified("run", number)).await;
+        market.windows_at_least((part as usize + 1) * 10 - 3).await;
+        // The next consumer gets again what this one has stored, but not acknowledged.
+        consumer.kill().await;
+    }
+    let consumer = market.ready_consumer().await;
+    let windows = market.windows(30).await;
+    let mut counted: Vec<i64> = windows
+        .iter()
+        .flat_map(|window| &window.trades)
+        .flat_map(|trades| {
+            trades
+                .ranges
+                .iter()
+                .flat_map(|[first, last]| *first..=*last)
+        })
+        .collect();
+    counted.sort_unstable();
+    assert!(counted.into_iter().eq((0..30_000).map(|number| 2 * number)));
+    let largest = sizes(&market).await.into_iter().max();
+    assert!(largest < Some(200_000), "{largest:?} bytes");
+
+    // One that comes when nobody can tell any more.
+    publish(&market, [1u64].into_iter(), |number| {
+        identified("run", number)
+    })
+    .await;
+    let rejected = format!("{}.rejected", market.queue);
+    eventually("it is moved aside", async || {
+        consumer.metric("trades_rejected_total").await == 1.0
+    })
+    .await;
+    eventually("it is there", async || {
+        market.waiting_in(&rejected).await == 1
+    })
+    .await;
+    let message = market.get(&rejected).await.expect("a message").delivery;
+    let headers = message.properties.headers().as_ref().expect("headers");
+    assert_eq!(
+        headers.inner()["x-rejected-reason"],
+        AMQPValue::LongString("too-late".into())
+    );
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn rejected_trades_are_settled_and_documents_do_not_grow() {
+    let market = Market::open("settled").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let consumer = market.ready_consumer().await;
+    let mut confirms = Vec::new();
+    for number in 0..20_000u64 {
+        let body = match number % 100 {
+            7 => b"nothing".to_vec(),
+            _ => body(&market, number),
+        };
+        confirms.push(market.send(&body, identified("run", number)).await);
+    }
+    for confirm in confirms {
+        assert!(confirm.await.expect("an answer").is_ack());
+    }
+    market.windows(19).await;
+    eventually("all are moved", async || {
+        consumer.metric("rejected_waiting").await == 0.0
+            && consumer.metric("trades_rejected_total").await >= 200.0
+    })
+    .await;
+    consumer.stop().await;
+    let told = market.audit().await;
+    let line = told
+        .lines()
+        .find(|line| line.contains(" run "))
+        .expect("the epoch");
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(
+        fields[3..7],
+        ["19000", "0", "0", "191"],
+        "up to the last counted one:\n{told}"
+    );
+    let sizes = sizes(&market).await;
+    let growth = sizes.iter().max().copied().unwrap_or(0) - sizes[0];
+    assert!(growth <= 500, "{growth} bytes: {sizes:?}");
+}
+
+/// More than AMQP can let a consumer hold.
+#[tokio::test]
+async fn a_hundred_thousand_invalid_messages_do_not_stop_the_line() {
+    let market = Market::open("flood-bad").await;
+    market.declare(Kind::Classic).await;
+    let consumer = market.ready_consumer().await;
+    let mut confirms = Vec::new();
+    for number in 0..100_000u64 {
+        confirms.push(market.send(b"nothing", identified("run", number)).await);
+        if confirms.len() == 2000 {
+            for confirm in confirms.drain(..) {
+                assert!(confirm.await.expect("an answer").is_ack());
+            }
+        }
+    }
+    publish(&market, 100_000..101_000, |number| {
+        identified("run", number)
+    })
+    .await;
+    market.windows(1).await;
+    eventually("all are moved", async || {
+        consumer.metric("rejected_waiting").await == 0.0 && market.waiting().await == 0
+    })
+    .await;
+    consumer.stop().await;
+    let told = market.audit().await;
+    assert!(told.contains(" 100000 "), "{told}");
+    assert_eq!(
+        market
+            .waiting_in(&format!("{}.rejected", market.queue))
+            .await,
+        100_000
+    );
+}
+
+/// Lets the broker believe that it is short of memory, or not.
+async fn memory_alarm(is_on: bool) {
+    let share = if is_on { "0.00001" } else { "0.6" };
+    servers(&["rabbitmqctl", "-q", "set_vm_memory_high_watermark", share]).await;
+}
+
+#[tokio::test]
+async fn a_memory_alarm_holds_up_invalid_messages_but_no_valid_trade() {
+    let market = Market::alone("alarm").await;
+    let rejected = format!("{}.rejected", market.queue);
+    market.declare(Kind::QuorumSingleActive).await;
+    for part in 0..5u64 {
+        let begin = part * 10_001;
+        publish(&market, begin..begin + 10_000, |number| {
+            identified("run", number)
+        })
+        .await;
+        let invalid = market
+            .send(b"nothing", identified("run", begin + 10_000))
+            .await;
+        assert!(invalid.await.expect("an answer").is_ack());
+    }
+    memory_alarm(true).await;
+    let mut consumer = market.consumer().await;
+    market.windows(50).await;
+    eventually("all valid trades are acknowledged", async || {
+        let told = servers(&["rabbitmqctl", "-q", "list_queues", "name", "messages"]).await;
+        told.lines()
+            .any(|line| line == format!("{}\t5", market.queue))
+    })
+    .await;
+    consumer.says("rejected messages wait").await;
+    assert!(consumer.is_ready().await, "valid trades go on");
+    memory_alarm(false).await;
+    eventually("the invalid ones are moved", async || {
+        consumer.metric("rejected_waiting").await == 0.0
+    })
+    .await;
+    consumer.stop().await;
+    assert_eq!(market.waiting_in(&rejected).await, 5);
+    assert_eq!(market.waiting().await, 0);
+    market.audit().await;
+}
+
+/// A queue of rejected messages that takes none: valid trades go on, invalid ones wait.
+#[tokio::test]
+async fn a_full_queue_of_rejected_messages_holds_up_nothing() {
+    let market = Market::open("rejected-full").await;
+    let rejected = format!("{}.rejected", market.queue);
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    market
+        .channel
+        .queue_declare(rejected.as_str().into(), durable, arguments)
+        .await
+        .expect("declared");
+    market.declare(Kind::QuorumSingleActive).await;
+    // With a smaller prefetch count than invalid messages.
+    let mut consumer = market
+        .consumer_with(&[("BATCH_SIZE", "10"), ("WINDOWS_IN_FLIGHT", "2")])
+        .await;
+    for number in 0..100u64 {
+        let invalid = market.send(b"nothing", identified("run", 2 * number)).await;
+        assert!(invalid.await.expect("an answer").is_ack());
+        publish(&market, [2 * number + 1].into_iter(), |number| {
+            identified("run", number)
+        })
+        .await;
+    }
+    market.windows(10).await;
+    consumer.says("reject-publish").await;
+    // Somebody deletes it: the next one is the consumer's own.
+    market
+        .channel
+        .queue_delete(rejected.as_str().into(), QueueDeleteOptions::default())
+        .await
+        .expect("deleted");
+    eventually("all are moved", async || {
+        consumer.metric("rejected_waiting").await == 0.0 && market.waiting().await == 0
+    })
+    .await;
+    consumer.stop().await;
+    assert!(market.waiting_in(&rejected).await >= 98);
+    market.audit().await;
+}
+
+async fn index_names(market: &Market) -> Vec<String> {
+    market
+        .documents()
+        .list_index_names()
+        .await
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn after_a_drop_or_a_restore_no_window_is_stored_without_the_fence() {
+    let market = Market::open("dropped").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let mut consumer = market.ready_consumer().await;
+    market.publish(Some("run"), 0..3500).await;
+    let backup = market.windows(3).await;
+    eventually("they are acknowledged", async || {
+        consumer.metric("windows_in_flight").await == 0.0
+    })
+    .await;
+
+    market.documents().drop().await.expect("dropped");
+    market.publish(Some("run"), 3500..5500).await;
+    consumer.says("was the collection dropped").await;
+    let windows = market.windows(2).await;
+    assert_eq!(
+        windows
+            .iter()
+            .map(|window| window.window)
+            .collect::<Vec<_>>(),
+        [0, 1]
+    );
+    assert!(index_names(&market).await.contains(&"fence".to_owned()));
+
+    // An older state, as a restore brings it: with other windows of the same numbers, without indexes.
+    market.documents().drop().await.expect("dropped");
+    let older = market.documents().clone_with_type();
+    older.insert_many(&backup[..2]).await.expect("restored");
+    market.publish(Some("run"), 5500..7500).await;
+    eventually("two more windows", async || {
+        market.window_count().await == 4
+    })
+    .await;
+    assert!(index_names(&market).await.contains(&"fence".to_owned()));
+    let windows = market.windows(4).await;
+    assert_eq!(
+        windows
+            .iter()
+            .map(|window| window.window)
+            .collect::<Vec<_>>(),
+        [0, 1, 2, 3]
+    );
+    let counted: i64 = windows
+        .iter()
+        .flat_map(|window| &window.trades)
+        .flat_map(|trades| &trades.ranges)
+        .map(|[first, last]| last - first + 1)
+        .sum();
+    assert_eq!(counted, 4000);
+
+    // Newer windows than the consumer knows: it continues after them.
+    let newer = windows.iter().zip(4..).map(|(window, number)| {
+        let mut newer = window.clone();
+        newer.id = bson::oid::ObjectId::new();
+        newer.window = number;
+        newer.trades.clear();
+        newer.ledger.clear();
+        newer
+    });
+    older.insert_many(newer).await.expect("restored");
+    market.publish(Some("run"), 7500..8500).await;
+    eventually("one more window", async || market.window_count().await == 9).await;
+    assert_eq!(market.windows(9).await[8].window, 8);
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn documents_of_an_older_consumer_are_continued_and_of_a_newer_one_refused() {
+    let market = Market::open("upgrade").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    // As version 0.1 stored them.
+    let side = |count: i32| doc! { "count": count, "avgPrice": 300.0 };
+    let date = bson::DateTime::from_millis(1_700_000_000_000);
+    let epochs = |first: i64, last: i64| vec![doc! { "epoch": "run", "ranges": [[first, last]] }];
+    let old = doc! {
+        "_id": bson::oid::ObjectId::new(), "company": &market.queue, "avgPrice": 300.0, "count": 1000,
+        "buy": side(400), "sell": side(600), "minPrice": 50.0, "maxPrice": 550.0,
+        "firstTradeAt": date, "lastTradeAt": date, "closedAt": date, "queue": &market.queue,
+        "window": 0_i64, "trades": epochs(0, 999), "ledger": epochs(0, 999),
+    };
+    market.documents().insert_one(&old).await.expect("stored");
+    market.publish(Some("run"), 500..2000).await;
+    let consumer = market.ready_consumer().await;
+    let windows = market.windows(2).await;
+    assert_eq!(
+        (windows[0].schema_version, windows[1].schema_version),
+        (1, 2)
+    );
+    assert_eq!(windows[1].trades[0].ranges, [[1000, 1999]]);
+    assert_eq!(consumer.metric("trades_skipped_total").await, 500.0);
+    consumer.stop().await;
+    market.audit().await;
+
+    let mut newer = old;
+    newer.insert("_id", bson::oid::ObjectId::new());
+    newer.insert("window", 2_i64);
+    newer.insert("schemaVersion", 99);
+    market.documents().insert_one(&newer).await.expect("stored");
+    market.publish(Some("run"), 2000..3000).await;
+    let mut consumer = market.consumer().await;
+    consumer.says("was stored by a newer stock-consumer").await;
+    assert_eq!(market.window_count().await, 3);
+    consumer.kill().await;
+}
+
+/// A broker that accepts connections and says nothing, until it is told to speak.
+async fn silent_broker() -> (u16, watch::Sender<bool>) {
+    let url = variable("TEST_RABBITMQ_URL");
+    let broker = url
+        .rsplit_once('@')
+        .and_then(|(_, rest)| rest.split('/').next())
+        .expect("a host")
+        .to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (speak, speaks) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (broker, mut speaks) = (broker.clone(), speaks.clone());
+            tokio::spawn(async move {
+                if *speaks.borrow() {
+                    let mut broker = TcpStream::connect(broker).await.expect("the broker");
+                    // Ends when either side does.
+                    let _ = copy_bidirectional(&mut client, &mut broker).await;
+                } else {
+                    // Those that met silence are never answered.
+                    let _ = speaks.wait_for(|speaks| *speaks).await;
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    (port, speak)
+}
+
+fn threads_and_descriptors(consumer: &Consumer) -> (usize, usize) {
+    let count = |what: &str| {
+        let path = format!("/proc/{}/{what}", consumer.id());
+        std::fs::read_dir(path).expect("its state").count()
+    };
+    (count("task"), count("fd"))
+}
+
+#[tokio::test]
+async fn a_silent_broker_leaves_no_thread_and_no_descriptor_behind() {
+    let market = Market::open("silent").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    market.publish(Some("run"), 0..1000).await;
+    let (port, speak) = silent_broker().await;
+    let url = variable("TEST_RABBITMQ_URL");
+    let (user, path) = (
+        url.rsplit_once('@').expect("a user").0,
+        url.rsplit_once('/').expect("a path").1,
+    );
+    let url = format!("{user}@127.0.0.1:{port}/{path}?connection_timeout=300");
+    let mut consumer = market.consumer_with(&[("RABBITMQ_URL", &url)]).await;
+    consumer.says("no answer within 0.3 s").await;
+    let mut seen = Vec::new();
+    for _ in 0..16 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        seen.push(threads_and_descriptors(&consumer));
+    }
+    // One try may be under way.
+    let (first, last) = (seen[..8].iter().max(), seen[8..].iter().max());
+    assert!(
+        last <= first,
+        "more and more threads, descriptors: {seen:?}"
+    );
+    speak.send(true).expect("the broker");
+    market.windows(1).await;
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn trades_that_are_delivered_in_vain_again_and_again_are_reported_with_the_command_that_helps()
+ {
+    let market = Market::open("in-vain").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    market.publish(Some("run"), 0..10).await;
+    for _ in 0..5 {
+        let consumer = market.ready_consumer().await;
+        eventually("they are read", async || {
+            consumer.metric("trades_read_total").await >= 10.0
+        })
+        .await;
+        consumer.kill().await;
+    }
+    let mut consumer = market.consumer().await;
+    consumer.says("delivery-limit").await;
+    consumer.stop().await;
+}
+
+/// Small frames, few channels, short heartbeats, and a broker that takes back what is held for long.
+#[tokio::test]
+async fn limits_of_the_broker_are_kept() {
+    let market = Market::alone("limits").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let set = async |name: &str, value: &str| {
+        let set = format!("application:set_env(rabbit, {name}, {value}).");
+        servers(&["rabbitmqctl", "-q", "eval", &set]).await;
+    };
+    let get = async |name: &str| {
+        let get = format!("{{ok, V}} = application:get_env(rabbit, {name}), V.");
+        servers(&["rabbitmqctl", "-q", "eval", &get]).await
+    };
+    let limits = [
+        ("frame_max", "4096"),
+        ("channel_max", "8"),
+        ("heartbeat", "2"),
+        ("consumer_timeout", "2000"),
+        ("channel_tick_interval", "500"),
+    ];
+    let mut before = Vec::new();
+    for (name, value) in limits {
+        before.push((name, get(name).await));
+        set(name, value).await;
+    }
+    let consumer = market.consumer_with(&[("BATCH_SIZE", "5")]).await;
+    for number in 0..10 {
+        market.publish(Some("run"), number..number + 1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let windows = market.windows(2).await;
+    let log = consumer.stop().await;
+    for (name, value) in before {
+        set(name, &value).await;
+    }
+    assert_eq!(windows[1].trades[0].ranges, [[5, 9]]);
+    assert!(
+        log.contains("timed out") || log.contains("timeout"),
+        "it was taken back:\n{log}"
+    );
+    let output = program(
+        &["audit"],
+        [
+            ("MONGODB_URL", variable("TEST_MONGODB_URL")),
+            ("MONGODB_DB", market.database.clone()),
+        ],
+    )
+    .await;
+    assert!(output.status.success());
+}
