@@ -227,7 +227,7 @@ impl Ledger {
     /// Finds an epoch, if it has been [opened](Self::open).
     pub fn find(&mut self, name: &str) -> Option<EpochId> {
         let latest = self.epochs.get(self.latest).and_then(Option::as_ref);
-        if !latest.is_some_and(|epoch| *epoch.name == *name) {
+        if latest.is_none_or(|epoch| *epoch.name != *name) {
             self.latest = self.by_name.get(name)?.0;
         }
         Some(EpochId(self.latest))
