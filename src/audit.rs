@@ -72,7 +72,7 @@ struct Epoch {
     earlier: Settled,
 }
 
-/// What became of the trades of an epoch, up to the highest that is known.
+/// What became of the trades of an epoch.
 struct Fate {
     /// In a window.
     counted: u64,
@@ -80,7 +80,7 @@ struct Fate {
     rejected: u64,
     /// Settled in windows that were removed on purpose.
     expired: u64,
-    /// None of these.
+    /// None of these, though a later one is in a window.
     missing: Ranges,
     doubled: u64,
 }
@@ -102,11 +102,23 @@ impl Epoch {
                 });
             }
         }
+        // What comes after the highest counted trade may still be on its way: a rejected trade is settled
+        // at once, a valid one with its window.
+        let missing = counted
+            .as_slice()
+            .last()
+            .map_or_else(Ranges::default, |end| {
+                let up_to_end = Range {
+                    first: 0,
+                    last: end.last,
+                };
+                Ranges::from_iter([up_to_end]).without(&settled)
+            });
         Fate {
             counted: counted.count(),
             rejected,
             expired: settled.count() - before,
-            missing: settled.gaps(),
+            missing,
             doubled: self.doubled,
         }
     }
@@ -409,7 +421,8 @@ mod tests {
             queue: "MSFT".into(),
             epoch: "a".into(),
             // One more than the gap: it was counted, too, which is no double.
-            rejected: vec![[3, 5]],
+            // And one that came before those of its time were counted.
+            rejected: vec![[3, 5], [20, 20]],
             recorded_at: bson::DateTime::now(),
         });
         let told = audit.to_string();
@@ -417,7 +430,7 @@ mod tests {
         assert!(
             told.lines().any(|l| l
                 .split_whitespace()
-                .eq(["MSFT", "a", "2", "6", "0", "0", "2", "0"])),
+                .eq(["MSFT", "a", "2", "6", "0", "0", "3", "0"])),
             "{told}"
         );
     }
