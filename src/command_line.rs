@@ -26,8 +26,8 @@ rest back to the queue and ends within 5 s; a second signal ends it at once.
 
 Commands:
   audit        Proves from the database that every trade was counted exactly once: prints, for each
-               queue and epoch, windows, trades, gaps and doubles; fails on any gap or double.
-               Waits up to 30 s for the database
+               queue and epoch, windows, trades, gaps, doubles, rejected and expired trades; fails
+               on any gap or double. Waits up to 30 s for the database
   healthcheck  Asks the consumer on HTTP_ADDRESS whether it is ready; fails if it is not
 
 Options:
