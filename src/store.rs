@@ -445,30 +445,46 @@ impl Store {
         queue: &str,
         after: Option<Place>,
     ) -> Result<Option<Vec<line::StoredWindow>>, StoreError> {
-        let found = self
-            .windows_from(queue, after.map_or(0, |after| after.number))
-            .await?;
-        let mut found = found.iter();
-        if let Some(after) = after
-            && !found
-                .next()
-                .is_some_and(|first| first.window == after.number && first.id == after.id)
-        {
+        let from = after.map_or(0, |after| after.number);
+        let is_there = |found: &[Stored]| {
+            after.is_none_or(|after| {
+                found
+                    .first()
+                    .is_some_and(|first| first.window == after.number && first.id == after.id)
+            })
+        };
+        let mut found = self.windows_from(queue, from).await?;
+        if !is_there(&found) {
+            // A new primary may not know yet what a majority has. This read waits until it does.
+            let concern = ReadConcern::linearizable();
+            found = self.windows_read(queue, from, concern).await?;
+        }
+        if !is_there(&found) {
             return Ok(None);
         }
-        found
-            .map(Stored::settled_window)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        let following = found.iter().skip(usize::from(after.is_some()));
+        let following = following.map(Stored::settled_window);
+        following.collect::<Result<_, _>>().map(Some)
     }
 
     async fn windows_from(&self, queue: &str, number: i64) -> Result<Vec<Stored>, StoreError> {
+        self.windows_read(queue, number, ReadConcern::majority())
+            .await
+    }
+
+    async fn windows_read(
+        &self,
+        queue: &str,
+        number: i64,
+        concern: ReadConcern,
+    ) -> Result<Vec<Stored>, StoreError> {
         let windows = self.stored();
         let windows = windows
             .find(doc! { "queue": queue, "window": { "$gte": number } })
             .sort(doc! { "window": 1 })
             .limit(1001)
-            .projection(fields(&Stored::FIELDS));
+            .projection(fields(&Stored::FIELDS))
+            .read_concern(concern);
         timed(async { windows.await?.try_collect().await }).await
     }
 
