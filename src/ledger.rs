@@ -24,6 +24,14 @@ impl Ranges {
         &self.0
     }
 
+    /// The set of one sequence number.
+    pub fn one(sequence: u64) -> Self {
+        Self(vec![Range {
+            first: sequence,
+            last: sequence,
+        }])
+    }
+
     /// How many sequence numbers are in the set.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|r| r.last - r.first + 1).sum()
@@ -191,10 +199,12 @@ pub enum Taken {
 #[derive(Clone, Debug)]
 struct Epoch {
     name: Box<str>,
-    /// The trades in durably stored windows of any consumer, and the rejected ones.
+    /// The trades in durably stored windows of any consumer, and the rejected ones before them.
     stored: Settled,
     /// `stored`, and the trades in this consumer's windows that are not stored yet.
     taken: Settled,
+    /// Rejected trades that no window has passed yet.
+    rejected: Settled,
 }
 
 /// The settled trades of one queue, as far as this consumer knows them.
@@ -223,6 +233,7 @@ impl Ledger {
             name: name.into(),
             taken: stored.clone(),
             stored,
+            rejected: Settled::default(),
         };
         let free = self.epochs.iter().position(Option::is_none);
         let place = free.unwrap_or_else(|| {
@@ -292,10 +303,42 @@ impl Ledger {
 
     /// As [`settle`](Self::settle), of an open epoch.
     pub fn settle_in(&mut self, epoch: EpochId, ranges: &Ranges) {
+        let passed = self.rejected_before(epoch, ranges);
         if let Some(epoch) = &mut self.epochs[epoch.0] {
-            epoch.stored.extend(ranges);
-            epoch.taken.extend(ranges);
+            epoch.rejected.ranges = epoch.rejected.ranges.without(&passed);
+            for ranges in [ranges, &passed] {
+                epoch.stored.extend(ranges);
+                epoch.taken.extend(ranges);
+            }
         }
+    }
+
+    /// Notes that a trade of an open epoch is rejected. It is settled once a window has passed it, so that
+    /// it leaves no gap.
+    pub fn reject(&mut self, epoch: EpochId, sequence: u64) {
+        if let Some(epoch) = &mut self.epochs[epoch.0] {
+            epoch.rejected.extend(&Ranges::one(sequence));
+        }
+    }
+
+    /// The rejected trades that a window with these trades passes.
+    pub fn rejected_before(&self, epoch: EpochId, ranges: &Ranges) -> Ranges {
+        let (Some(epoch), Some(last)) = (&self.epochs[epoch.0], ranges.as_slice().last()) else {
+            return Ranges::default();
+        };
+        if epoch.rejected.ranges.as_slice().is_empty() {
+            return Ranges::default();
+        }
+        let up_to_last = Range {
+            first: 0,
+            last: last.last,
+        };
+        let passed = epoch
+            .rejected
+            .ranges
+            .intersection(&Ranges(vec![up_to_last]));
+        // If a valid trade has the same identity, that one is in a window.
+        passed.without(&epoch.taken.ranges)
     }
 
     pub fn is_settled(&self, epoch: EpochId, sequence: u64) -> bool {

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bson::oid::ObjectId;
 
-use crate::ledger::{EpochId, Ledger, Range, Ranges, Settled, Taken};
+use crate::ledger::{EpochId, Ledger, Ranges, Settled, Taken};
 use crate::trade::{Identity, Rejection, Trade};
 use crate::window::{Average, Entry, FullWindow, Place, Windows};
 
@@ -214,8 +214,17 @@ impl Line {
         identity: Option<Identity<'_>>,
         rejection: Rejection,
     ) -> Verdict {
-        let identity = identity.map(|identity| (identity.epoch.into(), identity.sequence));
-        self.rejected.insert(delivery_tag, identity);
+        let mut named = None;
+        if let Some(Identity { epoch, sequence }) = identity {
+            named = Some((epoch.into(), sequence));
+            // A trade that is too late is valid: if it comes again, it must not be taken for a double.
+            if rejection != Rejection::TooLate
+                && let Some(epoch) = self.ledger.find(epoch)
+            {
+                self.ledger.reject(epoch, sequence);
+            }
+        }
+        self.rejected.insert(delivery_tag, named);
         Verdict::Rejected(rejection)
     }
 
@@ -226,7 +235,13 @@ impl Line {
             let in_use: HashSet<EpochId> = identities.map(|(epoch, _)| epoch).collect();
             self.ledger.forget_all_but(&in_use);
         }
-        self.ledger.open(name, stored);
+        let floor = stored.floor;
+        let opened = self.ledger.open(name, stored);
+        for (epoch, sequence) in self.rejected.values().flatten() {
+            if **epoch == *name && *sequence >= floor {
+                self.ledger.reject(opened, *sequence);
+            }
+        }
     }
 
     /// The full windows, to be written. None if there is none, or while others are being written.
@@ -265,6 +280,7 @@ impl Line {
                     .entry(epoch)
                     .or_insert_with(|| self.ledger.stored(epoch, MOST_RANGES));
                 settled.extend(&ranges);
+                settled.extend(&self.ledger.rejected_before(epoch, &ranges));
                 let name = self.ledger.name(epoch);
                 trades.push((name.to_owned(), ranges));
                 ledger.push((name.to_owned(), settled.newest(most)));
@@ -380,13 +396,7 @@ impl Line {
     /// Event: the database has recorded them.
     pub fn recorded(&mut self) {
         for tag in std::mem::take(&mut self.recording) {
-            if let Some(Some((epoch, sequence))) = self.rejected.remove(&tag) {
-                let one = Range {
-                    first: sequence,
-                    last: sequence,
-                };
-                self.ledger.settle(&epoch, &Ranges::from_iter([one]));
-            }
+            self.rejected.remove(&tag);
             self.actions.push(Action::Ack(tag));
         }
     }
@@ -412,6 +422,7 @@ fn next_place(last: Option<Place>, mut id: ObjectId) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Range;
     use crate::trade::EventType;
     use proptest::prelude::*;
     use std::collections::{BTreeSet, VecDeque};
@@ -809,8 +820,7 @@ mod tests {
         line.deliver(&invalid);
         line.moved(2);
         assert_eq!(line.actions().next(), None);
-        let one = Ranges::from_iter([Range { first: 1, last: 1 }]);
-        assert_eq!(line.record(), Some(vec![("a".to_owned(), one)]));
+        assert_eq!(line.record(), Some(vec![("a".to_owned(), Ranges::one(1))]));
         assert_eq!(line.record(), None, "one after the other");
         line.recorded();
         assert_eq!(line.actions().collect::<Vec<_>>(), [Action::Ack(2)]);
