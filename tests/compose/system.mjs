@@ -167,11 +167,11 @@ export class Audit {
     this.output = output;
     this.epochs = output
       .split("\n")
-      .map((line) => line.trim().match(/^(\S+) +([A-Z0-9]{10,}) +(\d+) +(\d+) +(\d+) +(\d+)$/))
+      .map((line) => line.trim().match(/^(\S+) +([A-Z0-9]{10,})((?: +\d+){6})$/))
       .filter(Boolean)
-      .map(([, queue, epoch, ...numbers]) => {
-        const [windows, trades, gaps, doubles] = numbers.map(Number);
-        return { queue, epoch, windows, trades, gaps, doubles };
+      .map(([, queue, epoch, numbers]) => {
+        const [windows, trades, gaps, doubles, rejected, expired] = numbers.trim().split(/ +/).map(Number);
+        return { queue, epoch, windows, trades, gaps, doubles, rejected, expired };
       });
   }
 
