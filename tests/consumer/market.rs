@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -129,39 +130,66 @@ impl Market {
             .expect("deleted");
     }
 
-    /// Publishes the trades with these numbers, as our publisher does if there is an epoch. As any
-    /// publisher must, it sends again what the broker refuses.
-    pub async fn publish(&self, epoch: Option<&str>, numbers: std::ops::Range<u64>) {
-        let mut unconfirmed: Vec<u64> = numbers.collect();
-        while !unconfirmed.is_empty() {
+    /// Publishes the trades with these numbers, as our publisher does if there is an epoch.
+    pub async fn publish(&self, epoch: Option<&str>, numbers: Range<u64>) {
+        match epoch {
+            Some(epoch) => self.publish_with(numbers, identified(epoch)).await,
+            None => self.publish_with(numbers, anonymous).await,
+        }
+    }
+
+    /// Publishes the trades with these numbers, each with its properties.
+    pub async fn publish_with(
+        &self,
+        numbers: impl IntoIterator<Item = u64>,
+        properties: impl Fn(u64) -> BasicProperties,
+    ) {
+        self.publish_all(numbers, |number| (self.body(number), properties(number)))
+            .await;
+    }
+
+    /// Publishes messages that are no trades, with the properties of those that have these numbers.
+    pub async fn publish_invalid(
+        &self,
+        numbers: impl IntoIterator<Item = u64>,
+        properties: impl Fn(u64) -> BasicProperties,
+    ) {
+        self.publish_all(numbers, |number| (b"nothing".to_vec(), properties(number)))
+            .await;
+    }
+
+    /// Publishes messages, a few thousand at a time. As any publisher must, it sends again what the broker
+    /// refuses.
+    pub async fn publish_all(
+        &self,
+        numbers: impl IntoIterator<Item = u64>,
+        message: impl Fn(u64) -> (Vec<u8>, BasicProperties),
+    ) {
+        let mut numbers = numbers.into_iter();
+        let mut refused = Vec::new();
+        loop {
             let mut confirms = Vec::new();
-            for number in unconfirmed.drain(..) {
-                confirms.push((number, self.send_trade(epoch, number).await));
+            for number in refused.drain(..).chain(numbers.by_ref().take(2000)) {
+                let (body, properties) = message(number);
+                confirms.push((number, self.send(&body, properties).await));
+            }
+            if confirms.is_empty() {
+                return;
             }
             for (number, confirm) in confirms {
                 if !confirm.await.expect("an answer").is_ack() {
-                    unconfirmed.push(number);
+                    refused.push(number);
                 }
             }
         }
     }
 
-    async fn send_trade(&self, epoch: Option<&str>, number: u64) -> lapin::PublisherConfirm {
-        let properties = match epoch {
-            None => BasicProperties::default(),
-            Some(epoch) => BasicProperties::default()
-                .with_type("stockmarket.trade.v1".into())
-                .with_message_id(format!("{epoch}:{number}").into())
-                .with_timestamp(1_700_000_000 + number)
-                .with_delivery_mode(2),
-        };
-        let trade = trade(number);
-        let side = if trade.buy { "buy" } else { "sell" };
-        let body = format!(
-            r#"{{"company":"{}","eventType":"{side}","price":{}}}"#,
-            self.queue, trade.price
-        );
-        self.send(body.as_bytes(), properties).await
+    /// A trade's body.
+    pub fn body(&self, number: u64) -> Vec<u8> {
+        let KnownTrade { buy, price } = trade(number);
+        let (company, side) = (&self.queue, if buy { "buy" } else { "sell" });
+        let body = format!(r#"{{"company":"{company}","eventType":"{side}","price":{price}}}"#);
+        body.into_bytes()
     }
 
     pub async fn send(&self, body: &[u8], properties: BasicProperties) -> lapin::PublisherConfirm {
@@ -195,6 +223,16 @@ impl Market {
         let count = queue.message_count();
         channel.close(200, "".into()).await.expect("closed");
         count
+    }
+
+    /// Waits until the broker holds so many messages of the queue, with the unacknowledged ones.
+    pub async fn holds(&self, count: u32) {
+        let line = format!("{}\t{count}", self.queue);
+        let list = ["rabbitmqctl", "-q", "list_queues", "name", "messages"];
+        eventually(&format!("{count} messages of {}", self.queue), async || {
+            servers(&list).await.lines().any(|told| told == line)
+        })
+        .await;
     }
 
     pub async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
@@ -276,19 +314,23 @@ impl Market {
 
     /// What `stock-consumer audit` prints of this market; fails the test if it finds anything.
     pub async fn audit(&self) -> String {
+        let (exit_code, told) = self.audited().await;
+        assert_eq!(exit_code, Some(0), "the audit of {}:\n{told}", self.queue);
+        told
+    }
+
+    /// The exit code of `stock-consumer audit`, and what it prints of this market.
+    pub async fn audited(&self) -> (Option<i32>, String) {
         let environment = [
             ("MONGODB_URL", variable("TEST_MONGODB_URL")),
             ("MONGODB_DB", self.database.clone()),
         ];
         let output = program(&["audit"], environment).await;
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "the audit of {} failed:\n{told}\n{}",
-            self.queue,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        told
+        let told = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&told).into_owned(),
+        )
     }
 
     /// Waits until all trades but an incomplete window's are stored, stops the consumer, and
@@ -340,6 +382,22 @@ async fn connect() -> (Connection, Channel) {
     (broker, channel)
 }
 
+/// The properties of our publisher's trades.
+pub fn identified(epoch: &str) -> impl Fn(u64) -> BasicProperties {
+    move |number| {
+        BasicProperties::default()
+            .with_type("stockmarket.trade.v1".into())
+            .with_message_id(format!("{epoch}:{number}").into())
+            .with_timestamp(1_700_000_000 + number)
+            .with_delivery_mode(2)
+    }
+}
+
+/// No properties, as the original publisher sends.
+pub fn anonymous(_number: u64) -> BasicProperties {
+    BasicProperties::default()
+}
+
 /// A trade of known price, by its number.
 pub struct KnownTrade {
     pub buy: bool,
@@ -355,7 +413,7 @@ pub fn trade(number: u64) -> KnownTrade {
 }
 
 /// Checks a window against the known trades that it holds, by their numbers.
-pub fn assert_average(window: &WindowDocument, numbers: std::ops::Range<u64>) {
+pub fn assert_average(window: &WindowDocument, numbers: Range<u64>) {
     let mean = |numbers: &[u64]| {
         numbers.iter().map(|&n| trade(n).price).sum::<f64>() / numbers.len() as f64
     };

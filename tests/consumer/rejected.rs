@@ -1,10 +1,12 @@
 //! Invalid trades move aside, and none is lost.
 
+use std::collections::BTreeMap;
+
 use lapin::BasicProperties;
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::market::{Kind, Market, assert_average, eventually};
+use crate::market::{Kind, Market, anonymous, assert_average, eventually};
 
 /// Each broken rule, with a message that breaks it.
 fn bad_messages(company: &str) -> Vec<(&'static str, Vec<u8>)> {
@@ -121,13 +123,7 @@ async fn invalid_trades_alone_do_not_stop_the_line() {
     let consumer = market
         .consumer_with(&[("BATCH_SIZE", "2"), ("WINDOWS_IN_FLIGHT", "1")])
         .await;
-    for _ in 0..200 {
-        market
-            .send(b"nothing", BasicProperties::default())
-            .await
-            .await
-            .expect("confirmed");
-    }
+    market.publish_invalid(0..200, anonymous).await;
     eventually("all are moved", async || {
         consumer.metric("trades_rejected_total").await == 200.0 && market.waiting().await == 0
     })
@@ -142,30 +138,43 @@ async fn invalid_trades_alone_do_not_stop_the_line() {
     );
 }
 
+/// Of another type than the consumer declares, and with other arguments.
 #[tokio::test]
 async fn a_queue_of_rejected_messages_that_exists_is_taken_as_it_is() {
     let market = Market::open("rejected-before").await;
     let rejected = format!("{}.rejected", market.queue);
-    let classic = QueueDeclareOptions {
-        durable: true,
-        ..Default::default()
-    };
-    market
-        .channel
-        .queue_declare(rejected.as_str().into(), classic, FieldTable::default())
-        .await
-        .expect("declared");
     market.declare(Kind::QuorumSingleActive).await;
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let declarations = [
+        (true, vec![]),
+        (false, vec![("x-max-priority", AMQPValue::LongInt(3))]),
+        (true, vec![("x-queue-type", text("stream"))]),
+    ];
     let consumer = market.ready_consumer().await;
-    market
-        .send(b"nothing", BasicProperties::default())
-        .await
-        .await
-        .expect("confirmed");
-    eventually("it is moved", async || {
-        market.waiting_in(&rejected).await == 1
-    })
-    .await;
+    for (durable, arguments) in declarations {
+        let options = QueueDeclareOptions {
+            durable,
+            ..Default::default()
+        };
+        let arguments = arguments.into_iter();
+        let arguments = arguments.map(|(name, value)| (name.into(), value));
+        let arguments = FieldTable::from(arguments.collect::<BTreeMap<_, _>>());
+        market
+            .channel
+            .queue_declare(rejected.as_str().into(), options, arguments)
+            .await
+            .expect("declared");
+        market.publish_invalid(0..1, anonymous).await;
+        eventually("it is moved", async || {
+            market.waiting_in(&rejected).await == 1
+        })
+        .await;
+        market
+            .channel
+            .queue_delete(rejected.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .expect("deleted");
+    }
     consumer.stop().await;
 }
 

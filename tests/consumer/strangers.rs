@@ -12,45 +12,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::market::{Consumer, Kind, Market, eventually, servers, trade, variable};
-
-const TYPE: &str = "stockmarket.trade.v1";
-
-fn body(market: &Market, number: u64) -> Vec<u8> {
-    let side = if trade(number).buy { "buy" } else { "sell" };
-    format!(
-        r#"{{"company":"{}","eventType":"{side}","price":{}}}"#,
-        market.queue,
-        trade(number).price
-    )
-    .into_bytes()
-}
-
-/// Publishes trades with these properties, a few thousand at a time.
-async fn publish(
-    market: &Market,
-    numbers: impl Iterator<Item = u64>,
-    properties: impl Fn(u64) -> BasicProperties,
-) {
-    let mut confirms = Vec::new();
-    for number in numbers {
-        confirms.push(market.send(&body(market, number), properties(number)).await);
-        if confirms.len() == 2000 {
-            for confirm in confirms.drain(..) {
-                assert!(confirm.await.expect("an answer").is_ack());
-            }
-        }
-    }
-    for confirm in confirms {
-        assert!(confirm.await.expect("an answer").is_ack());
-    }
-}
-
-fn identified(epoch: &str, number: u64) -> BasicProperties {
-    BasicProperties::default()
-        .with_type(TYPE.into())
-        .with_message_id(format!("{epoch}:{number}").into())
-}
+use crate::market::{Consumer, Kind, Market, eventually, identified, servers, variable};
 
 #[tokio::test]
 async fn message_ids_of_other_publishers_are_no_identities() {
@@ -64,10 +26,8 @@ async fn message_ids_of_other_publishers_are_no_identities() {
     let market = Market::open("foreign-ids").await;
     market.declare(Kind::Classic).await;
     for scheme in schemes {
-        publish(&market, 0..20_000, |number| {
-            BasicProperties::default().with_message_id(scheme(number).into())
-        })
-        .await;
+        let properties = |number| BasicProperties::default().with_message_id(scheme(number).into());
+        market.publish_with(0..20_000, properties).await;
     }
     let consumer = market.ready_consumer().await;
     let windows = market.windows(100).await;
@@ -98,7 +58,7 @@ async fn gaps_that_last_make_no_document_large_and_no_trade_count_twice() {
     for part in 0..3u64 {
         let consumer = market.ready_consumer().await;
         let every_other = (part * 10_000..(part + 1) * 10_000).map(|number| 2 * number);
-        publish(&market, every_other, |number| identified("run", number)).await;
+        market.publish_with(every_other, identified("run")).await;
         market.windows_at_least((part as usize + 1) * 10 - 3).await;
         // The next consumer gets again what this one has stored, but not acknowledged.
         consumer.kill().await;
@@ -121,10 +81,7 @@ async fn gaps_that_last_make_no_document_large_and_no_trade_count_twice() {
     assert!(largest < Some(200_000), "{largest:?} bytes");
 
     // One that comes when nobody can tell any more.
-    publish(&market, [1u64].into_iter(), |number| {
-        identified("run", number)
-    })
-    .await;
+    market.publish(Some("run"), 1..2).await;
     let rejected = format!("{}.rejected", market.queue);
     eventually("it is moved aside", async || {
         consumer.metric("trades_rejected_total").await == 1.0
@@ -145,17 +102,16 @@ async fn rejected_trades_are_settled_and_documents_do_not_grow() {
     let market = Market::open("settled").await;
     market.declare(Kind::QuorumSingleActive).await;
     let consumer = market.ready_consumer().await;
-    let mut confirms = Vec::new();
-    for number in 0..20_000u64 {
-        let body = match number % 100 {
-            7 => b"nothing".to_vec(),
-            _ => body(&market, number),
-        };
-        confirms.push(market.send(&body, identified("run", number)).await);
-    }
-    for confirm in confirms {
-        assert!(confirm.await.expect("an answer").is_ack());
-    }
+    let identified = identified("run");
+    market
+        .publish_all(0..20_000, |number| {
+            let body = match number % 100 {
+                7 => b"nothing".to_vec(),
+                _ => market.body(number),
+            };
+            (body, identified(number))
+        })
+        .await;
     market.windows(19).await;
     eventually("all are moved", async || {
         consumer.metric("rejected_waiting").await == 0.0
@@ -182,19 +138,8 @@ async fn a_hundred_thousand_invalid_messages_do_not_stop_the_line() {
     market.declare(Kind::Classic).await;
     // Nobody reads its log.
     let consumer = market.consumer_with(&[("LOG_LEVEL", "error")]).await;
-    let mut confirms = Vec::new();
-    for number in 0..100_000u64 {
-        confirms.push(market.send(b"nothing", identified("run", number)).await);
-        if confirms.len() == 2000 {
-            for confirm in confirms.drain(..) {
-                assert!(confirm.await.expect("an answer").is_ack());
-            }
-        }
-    }
-    publish(&market, 100_000..101_000, |number| {
-        identified("run", number)
-    })
-    .await;
+    market.publish_invalid(0..100_000, identified("run")).await;
+    market.publish(Some("run"), 100_000..101_000).await;
     market.windows(1).await;
     eventually("all are moved", async || {
         consumer.metric("rejected_waiting").await == 0.0 && market.waiting().await == 0
@@ -224,25 +169,16 @@ async fn a_memory_alarm_holds_up_invalid_messages_but_no_valid_trade() {
     market.declare(Kind::QuorumSingleActive).await;
     for part in 0..5u64 {
         let begin = part * 10_001;
-        publish(&market, begin..begin + 10_000, |number| {
-            identified("run", number)
-        })
-        .await;
-        let invalid = market
-            .send(b"nothing", identified("run", begin + 10_000))
+        market.publish(Some("run"), begin..begin + 10_000).await;
+        market
+            .publish_invalid([begin + 10_000], identified("run"))
             .await;
-        assert!(invalid.await.expect("an answer").is_ack());
     }
     memory_alarm(true).await;
     let mut consumer = market.consumer().await;
     let alarmed = async {
         market.windows(50).await;
-        eventually("all valid trades are acknowledged", async || {
-            let told = servers(&["rabbitmqctl", "-q", "list_queues", "name", "messages"]).await;
-            told.lines()
-                .any(|line| line == format!("{}\t5", market.queue))
-        })
-        .await;
+        market.holds(5).await;
         consumer.says("rejected messages wait").await;
         assert!(consumer.is_ready().await, "valid trades go on");
     };
@@ -283,12 +219,12 @@ async fn a_full_queue_of_rejected_messages_holds_up_nothing() {
         .consumer_with(&[("BATCH_SIZE", "10"), ("WINDOWS_IN_FLIGHT", "2")])
         .await;
     for number in 0..100u64 {
-        let invalid = market.send(b"nothing", identified("run", 2 * number)).await;
-        assert!(invalid.await.expect("an answer").is_ack());
-        publish(&market, [2 * number + 1].into_iter(), |number| {
-            identified("run", number)
-        })
-        .await;
+        market
+            .publish_invalid([2 * number], identified("run"))
+            .await;
+        market
+            .publish(Some("run"), 2 * number + 1..2 * number + 2)
+            .await;
     }
     market.windows(10).await;
     consumer.says("reject-publish").await;
