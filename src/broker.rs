@@ -413,9 +413,14 @@ impl Mover {
         let publish = async {
             let mut confirms = Vec::with_capacity(count);
             for message in messages {
-                confirms.push(publish(channel, &self.queue, message).await?);
+                match publish(channel, &self.queue, message).await {
+                    Ok(confirm) => confirms.push(confirm),
+                    Err(error) if confirms.is_empty() => return Err(error),
+                    // The broker has closed the channel: the first confirm tells why.
+                    Err(_) => break,
+                }
             }
-            Ok::<_, lapin::Error>(join_all(confirms).await)
+            Ok(join_all(confirms).await)
         };
         let confirms = tokio::select! {
             confirms = publish => confirms?,

@@ -1,5 +1,6 @@
 //! The consumer against a real broker and a real replica set, which `tests/with-servers` starts.
 
+mod audit;
 mod averages;
 mod command_line;
 mod faults;

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use lapin::message::BasicGetMessage;
 use lapin::options::*;
 use lapin::types::{AMQPValue, FieldTable};
@@ -715,5 +716,14 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
             "not within {PATIENCE:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Does something, and then another thing even if the first fails.
+pub async fn finally(something: impl Future<Output = ()>, then: impl Future<Output = ()>) {
+    let outcome = AssertUnwindSafe(something).catch_unwind().await;
+    then.await;
+    if let Err(failure) = outcome {
+        resume_unwind(failure);
     }
 }

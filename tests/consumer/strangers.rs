@@ -1,10 +1,9 @@
 //! Other people's publishers, brokers and databases: whatever they send, refuse, drop or restore.
 
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use bson::{Document, doc};
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use lapin::BasicProperties;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -12,7 +11,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::market::{Consumer, Kind, Market, eventually, identified, servers, variable};
+use crate::market::{Consumer, Kind, Market, eventually, finally, identified, servers, variable};
 
 #[tokio::test]
 async fn message_ids_of_other_publishers_are_no_identities() {
@@ -131,6 +130,93 @@ async fn rejected_trades_are_settled_and_documents_do_not_grow() {
     assert!(growth <= 500, "{growth} bytes: {sizes:?}");
 }
 
+/// Whether the database refuses all that is written to a collection.
+async fn refuse_writes(market: &Market, collection: &str, refuses: bool) {
+    let database = market.documents().client().database(&market.database);
+    let validator = match refuses {
+        true => doc! { "$expr": false },
+        false => doc! {},
+    };
+    let command = doc! { "collMod": collection, "validator": validator };
+    database.run_command(command).await.expect("refused");
+}
+
+/// It is moved, but the database knows nothing of it: neither its record, nor, perhaps, the window after it.
+#[tokio::test]
+async fn a_rejected_trade_of_a_killed_consumer_is_not_missing() {
+    let market = Market::open("moved-and-killed").await;
+    let rejected = format!("{}.rejected", market.queue);
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    market
+        .channel
+        .queue_declare(rejected.as_str().into(), durable, FieldTable::default())
+        .await
+        .expect("declared");
+    market.declare(Kind::QuorumSingleActive).await;
+    for (round, refused) in [&["stocks.settled"][..], &["stocks.settled", "stocks"]]
+        .into_iter()
+        .enumerate()
+    {
+        let begin = 2001 * round as u64;
+        let consumer = market.ready_consumer().await;
+        market.publish(Some("run"), begin..begin + 1000).await;
+        market.windows(2 * round + 1).await;
+        for collection in refused {
+            refuse_writes(&market, collection, true).await;
+        }
+        market
+            .publish_invalid([begin + 1000], identified("run"))
+            .await;
+        eventually("it is moved", async || {
+            market.waiting_in(&rejected).await == 2 * round as u32 + 1
+        })
+        .await;
+        market
+            .publish(Some("run"), begin + 1001..begin + 2001)
+            .await;
+        if refused.contains(&"stocks") {
+            eventually("the window waits", async || {
+                consumer.metric("windows_in_flight").await == 1.0
+            })
+            .await;
+        } else {
+            market.windows(2 * round + 2).await;
+        }
+        assert_eq!(consumer.metric("rejected_waiting").await, 1.0);
+        consumer.kill().await;
+        market.audit().await;
+
+        for collection in refused {
+            refuse_writes(&market, collection, false).await;
+        }
+        let consumer = market.ready_consumer().await;
+        let windows = market.windows(2 * round + 2).await;
+        eventually("it is moved again, and recorded", async || {
+            consumer.metric("trades_rejected_total").await == 1.0
+                && consumer.metric("rejected_waiting").await == 0.0
+        })
+        .await;
+        consumer.stop().await;
+        let settled = [[0, begin as i64 + 2000]];
+        assert_eq!(windows[2 * round + 1].ledger[0].ranges, settled);
+        assert_eq!(market.waiting().await, 0);
+        assert_eq!(market.waiting_in(&rejected).await as usize, 2 * round + 2);
+        let told = market.audit().await;
+        let line = told.lines().find(|line| line.contains(" run "));
+        let fields = line.map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let counted = (2000 * (round + 1)).to_string();
+        let rejected = (round + 1).to_string();
+        assert_eq!(
+            fields.expect("the epoch")[3..7],
+            [&counted, "0", "0", &rejected],
+            "{told}"
+        );
+    }
+}
+
 /// More than AMQP can let a consumer hold.
 #[tokio::test]
 async fn a_hundred_thousand_invalid_messages_do_not_stop_the_line() {
@@ -243,6 +329,85 @@ async fn a_full_queue_of_rejected_messages_holds_up_nothing() {
     market.audit().await;
 }
 
+/// A user of the broker, of the same name as the market's queue.
+struct BrokerUser<'a> {
+    market: &'a Market,
+}
+
+impl BrokerUser<'_> {
+    const PASSWORD: &'static str = "guessed";
+
+    async fn control(command: &str, arguments: &[&str]) {
+        servers(&[&["rabbitmqctl", "-q", command], arguments].concat()).await;
+    }
+
+    /// Adds the user. It may not do anything yet.
+    async fn add(&self) {
+        Self::control("add_user", &[&self.market.queue, Self::PASSWORD]).await;
+    }
+
+    /// Lets it read the queue, and no more than this besides.
+    async fn permit(&self, configure: &str, write: &str) {
+        let name = &self.market.queue;
+        let read = format!("^{name}$");
+        Self::control("set_permissions", &[name, configure, write, &read]).await;
+    }
+
+    async fn delete(&self) {
+        Self::control("delete_user", &[&self.market.queue]).await;
+    }
+
+    fn url(&self) -> String {
+        let url = variable("TEST_RABBITMQ_URL");
+        let host = url.rsplit_once('@').expect("a host").1;
+        format!("amqp://{}:{}@{host}", self.market.queue, Self::PASSWORD)
+    }
+}
+
+/// The user lacks the right to write, then there is no queue to write to, and it may not declare one.
+#[tokio::test]
+async fn a_queue_of_rejected_messages_that_may_not_be_written_holds_up_nothing() {
+    let market = Market::open("rejected-forbidden").await;
+    let rejected = format!("{}.rejected", market.queue);
+    market.declare(Kind::QuorumSingleActive).await;
+    for part in 0..3u64 {
+        let begin = part * 1001;
+        market.publish_invalid([begin], identified("run")).await;
+        market.publish(Some("run"), begin + 1..begin + 1001).await;
+    }
+    let user = BrokerUser { market: &market };
+    user.add().await;
+    let consume = async {
+        user.permit("^$", "^$").await;
+        let url = user.url();
+        let mut consumer = market.consumer_with(&[("RABBITMQ_URL", &url)]).await;
+        market.windows(3).await;
+        consumer.says("ACCESS_REFUSED").await;
+        market.holds(3).await;
+        user.permit("^$", "^amq\\.default$").await;
+        consumer.says("is gone").await;
+        market.publish(Some("run"), 3003..4003).await;
+        market.windows(4).await;
+        assert!(consumer.is_ready().await, "valid trades go on");
+        user.permit(&format!("^{rejected}$"), "^amq\\.default$")
+            .await;
+        eventually("they are moved", async || {
+            consumer.metric("rejected_waiting").await == 0.0
+        })
+        .await;
+        let log = consumer.stop().await;
+        assert_eq!(
+            log.matches("ACCESS_REFUSED").count(),
+            1,
+            "said once:\n{log}"
+        );
+    };
+    finally(consume, user.delete()).await;
+    assert_eq!(market.waiting_in(&rejected).await, 3);
+    assert_eq!(market.waiting().await, 0);
+    market.audit().await;
+}
+
 async fn index_names(market: &Market) -> Vec<String> {
     market
         .documents()
@@ -316,6 +481,66 @@ async fn after_a_drop_or_a_restore_no_window_is_stored_without_the_fence() {
     eventually("one more window", async || market.window_count().await == 9).await;
     assert_eq!(market.windows(9).await[8].window, 8);
     consumer.stop().await;
+}
+
+/// Renames a collection of this market's database. One that has the new name already is dropped.
+async fn rename(market: &Market, from: &str, to: &str) {
+    let name = |collection: &str| format!("{}.{collection}", market.database);
+    let command = doc! { "renameCollection": name(from), "to": name(to), "dropTarget": true };
+    let client = market.documents().client().clone();
+    client
+        .database("admin")
+        .run_command(command)
+        .await
+        .expect("renamed");
+}
+
+#[tokio::test]
+async fn after_a_rename_no_window_is_stored_without_the_fence() {
+    let market = Market::open("renamed").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let mut consumer = market.ready_consumer().await;
+    let numbers = async |count: usize| -> Vec<i64> {
+        let windows = market.windows(count).await;
+        assert!(index_names(&market).await.contains(&"fence".to_owned()));
+        windows.iter().map(|window| window.window).collect()
+    };
+    market.publish(Some("run"), 0..3500).await;
+    assert_eq!(numbers(3).await, [0, 1, 2]);
+    eventually("they are acknowledged", async || {
+        consumer.metric("windows_in_flight").await == 0.0
+    })
+    .await;
+
+    // Away: the numbers begin anew, with the trades that are not acknowledged.
+    rename(&market, "stocks", "away").await;
+    market.publish(Some("run"), 3500..5500).await;
+    consumer.says("renamed or restored").await;
+    assert_eq!(numbers(2).await, [0, 1]);
+    assert_eq!(market.windows(2).await[0].trades[0].ranges, [[3000, 3999]]);
+
+    // Over it, a copy without indexes that has fewer windows than the consumer remembers.
+    let copy = market.documents().client().database(&market.database);
+    let first = market.windows(2).await.remove(0);
+    let copy = copy.collection("copy");
+    copy.insert_one(first).await.expect("copied");
+    rename(&market, "copy", "stocks").await;
+    market.publish(Some("run"), 5500..6500).await;
+    assert_eq!(numbers(2).await, [0, 1]);
+    // The copy did not hold 4000 to 4999, and the consumer has acknowledged them.
+    assert_eq!(market.windows(2).await[1].trades[0].ranges, [[5000, 5999]]);
+
+    // Back, with the fence and with more windows than the consumer remembers.
+    rename(&market, "away", "stocks").await;
+    market.publish(Some("run"), 6500..7500).await;
+    assert_eq!(numbers(4).await, [0, 1, 2, 3]);
+    assert_eq!(market.windows(4).await[3].trades[0].ranges, [[6000, 6999]]);
+    let log = consumer.stop().await;
+    assert_eq!(
+        log.matches("renamed or restored").count(),
+        3,
+        "said each time:\n{log}"
+    );
 }
 
 #[tokio::test]
@@ -442,15 +667,6 @@ async fn trades_that_are_delivered_in_vain_again_and_again_are_reported_with_the
     let mut consumer = market.consumer().await;
     consumer.says("delivery-limit").await;
     consumer.stop().await;
-}
-
-/// Does something, and then another thing even if the first fails.
-async fn finally(something: impl Future<Output = ()>, then: impl Future<Output = ()>) {
-    let outcome = AssertUnwindSafe(something).catch_unwind().await;
-    then.await;
-    if let Err(failure) = outcome {
-        resume_unwind(failure);
-    }
 }
 
 /// Small frames, few channels, short heartbeats, and a broker that takes back what is held for long.
