@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::ledger::{Range, Ranges, Settled};
-use crate::store::{AuditedWindow, SettledDocument, Store, StoreError, ranges};
+use crate::store::{AuditedWindow, EpochDocument, SettledDocument, Store, StoreError, ranges};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,6 +68,10 @@ struct Epoch {
     /// How often trades were counted more than once, in total.
     doubled: u64,
     rejected: Ranges,
+    /// What windows say to be settled, though none counts it: rejected trades, recorded or not.
+    passed: Ranges,
+    /// Its last window so far, and what that says to be settled.
+    latest: (u64, Ranges),
     /// What its first window says to be settled before it.
     earlier: Settled,
 }
@@ -78,6 +82,8 @@ struct Fate {
     counted: u64,
     /// In the queue of rejected messages, and in no window.
     rejected: u64,
+    /// Those of them of which there is no record: they may wait to be moved.
+    unrecorded: Ranges,
     /// Settled in windows that were removed on purpose.
     expired: u64,
     /// None of these, though a later one is in a window.
@@ -91,6 +97,8 @@ impl Epoch {
         let counted = &self.counted;
         let mut settled = counted.clone();
         settled.extend(&self.rejected);
+        let unrecorded = self.passed.without(&settled);
+        settled.extend(&unrecorded);
         let rejected = settled.count() - counted.count();
         let before = settled.count();
         if expired {
@@ -117,6 +125,7 @@ impl Epoch {
         Fate {
             counted: counted.count(),
             rejected,
+            unrecorded,
             expired: settled.count() - before,
             missing,
             doubled: self.doubled,
@@ -178,15 +187,26 @@ impl Audit {
         for trades in &window.trades {
             let epoch = queue.epochs.entry(trades.epoch.clone()).or_default();
             let ranges = trades.ranges();
+            let ledger = window.ledger.iter().find(|l| l.epoch == trades.epoch);
+            let ledger = ledger.map(EpochDocument::settled).unwrap_or_default();
+            let (latest, before) =
+                std::mem::replace(&mut epoch.latest, (number, ledger.ranges.clone()));
             if epoch.windows == 0 {
-                let ledger = window.ledger.iter().find(|l| l.epoch == trades.epoch);
-                epoch.earlier = ledger.map(|ledger| ledger.settled()).unwrap_or_default();
+                epoch.earlier = ledger.clone();
             }
             let doubles = epoch.counted.intersection(&ranges);
             epoch.windows += 1;
             epoch.doubled += doubles.count();
             epoch.doubles.extend(&doubles);
             epoch.counted.extend(&ranges);
+            // What a missing window has counted is not rejected.
+            let gap = queue.missing.as_slice().last();
+            if (queue.first == Some(0) || epoch.windows > 1)
+                && gap.is_none_or(|gap| gap.last < latest)
+            {
+                let passed = ledger.ranges.without(&before).without(&epoch.counted);
+                epoch.passed.extend(&passed);
+            }
             identified += ranges.count() as i64;
         }
         queue.unidentified += window.count - identified;
@@ -254,6 +274,7 @@ impl fmt::Display for Audit {
                     fate.rejected,
                     fate.expired
                 )?;
+                tell(f, "rejected, perhaps not moved yet", &fate.unrecorded)?;
                 tell(f, "missing: neither counted nor rejected", &fate.missing)?;
                 tell(f, "counted more than once", &epoch.doubles)?;
             }
@@ -315,29 +336,35 @@ fn tell(f: &mut fmt::Formatter<'_>, what: &str, ranges: &Ranges) -> fmt::Result 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::EpochDocument;
 
     /// Number, count, and one range of sequences for each epoch.
     type Window<'a> = (i64, i64, &'a [(&'a str, [i64; 2])]);
 
+    fn epoch(name: &str, ranges: Vec<[i64; 2]>) -> EpochDocument {
+        EpochDocument {
+            epoch: name.into(),
+            floor: None,
+            ranges,
+        }
+    }
+
     fn audit(windows: &[Window]) -> Audit {
         let mut audit = Audit::default();
+        let mut settled: BTreeMap<&str, Vec<[i64; 2]>> = BTreeMap::new();
         for (number, count, trades) in windows {
-            let epoch = |&(epoch, range): &(&str, [i64; 2])| EpochDocument {
-                epoch: epoch.into(),
-                floor: None,
-                ranges: vec![range],
-            };
-            let ledger = |&(epoch, [_, last]): &(&str, [i64; 2])| EpochDocument {
-                epoch: epoch.into(),
-                floor: None,
-                ranges: vec![[0, last]],
-            };
+            for &(name, [first, last]) in *trades {
+                // All before the first window that is there was counted.
+                let is_first = audit.queues.is_empty() && *number > 0;
+                let first = if is_first { 0 } else { first };
+                settled.entry(name).or_default().push([first, last]);
+            }
+            let trade = |&(name, range): &(&str, [i64; 2])| epoch(name, vec![range]);
+            let ledger = |&(name, _): &(&str, [i64; 2])| epoch(name, settled[name].clone());
             audit.add(&AuditedWindow {
                 queue: "MSFT".into(),
                 window: *number,
                 count: *count,
-                trades: trades.iter().map(epoch).collect(),
+                trades: trades.iter().map(trade).collect(),
                 ledger: trades.iter().map(ledger).collect(),
             });
         }
@@ -405,6 +432,44 @@ mod tests {
             "{missing}"
         );
         assert!(!audit(&[(0, 2, &[("a", [0, 2])])]).is_sound());
+    }
+
+    #[test]
+    fn a_rejected_trade_that_a_window_has_passed_is_not_missing() {
+        let window = |number, range, settled| AuditedWindow {
+            queue: "MSFT".into(),
+            window: number,
+            count: 3,
+            trades: vec![epoch("a", vec![range])],
+            ledger: vec![epoch("a", vec![settled])],
+        };
+        let windows = [
+            window(0, [0, 2], [0, 2]),
+            window(1, [4, 6], [0, 6]),
+            window(2, [8, 10], [0, 10]),
+        ];
+        let of = |windows: &[AuditedWindow]| {
+            let mut audit = Audit::default();
+            windows.iter().for_each(|window| audit.add(window));
+            audit
+        };
+        let whole = of(&windows);
+        assert!(whole.is_sound(), "{whole}");
+        assert!(
+            whole.to_string().contains("not moved yet: 3 7\n"),
+            "{whole}"
+        );
+        // What the window in the middle has counted is missing.
+        let torn = of(&[windows[0].clone(), windows[2].clone()]);
+        assert!(torn.to_string().contains("rejected: 3-7\n"), "{torn}");
+        // After windows that were removed on purpose, too.
+        let mut expired = of(&windows[1..]);
+        removed_below(&mut expired, 1);
+        assert!(expired.is_sound(), "{expired}");
+        assert!(
+            expired.to_string().contains("not moved yet: 7\n"),
+            "{expired}"
+        );
     }
 
     fn removed_below(audit: &mut Audit, number: i64) {
