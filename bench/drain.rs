@@ -32,12 +32,22 @@ enum Kind {
     Quorum,
     /// The original's: trades without any property in a queue that is not durable.
     Original,
+    /// As the original's, with ids of another publisher's making, by the trade's number.
+    Foreign(fn(u64) -> String),
 }
 
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 8] = [
     ("classic", Kind::Classic),
     ("quorum", Kind::Quorum),
     ("original", Kind::Original),
+    ("order", Kind::Foreign(|_| "order:17".into())),
+    (
+        "time",
+        Kind::Foreign(|number| format!("2024-08-13T10:15:{:02}", number % 60)),
+    ),
+    ("uuid", Kind::Foreign(|number| format!("{number:032x}:0"))),
+    ("number", Kind::Foreign(|number| number.to_string())),
+    ("urn", Kind::Foreign(|_| "urn:trade:1:1".into())),
 ];
 
 struct Measured {
@@ -207,7 +217,7 @@ fn skip(queue: &str, trades: u64) -> Outcome<Measured> {
 fn prepare(queue: &str, kind: Kind, trades: u64) -> Outcome<()> {
     let mut wire = Wire::connect()?;
     let (durable, arguments) = match kind {
-        Kind::Original => (0, vec![]),
+        Kind::Original | Kind::Foreign(_) => (0, vec![]),
         Kind::Classic => (0b10, single_active_consumer()),
         Kind::Quorum => {
             let quorum = [
@@ -251,6 +261,7 @@ fn prepare(queue: &str, kind: Kind, trades: u64) -> Outcome<()> {
         let size = (body.len() as u64).to_be_bytes();
         let properties = match kind {
             Kind::Original => vec![0; 2],
+            Kind::Foreign(id) => [&(1u16 << 7).to_be_bytes()[..], &short(&id(sequence))].concat(),
             // Content type, delivery mode, message id, timestamp, type, application.
             Kind::Classic | Kind::Quorum => [
                 &(1u16 << 15 | 1 << 12 | 1 << 7 | 1 << 6 | 1 << 5 | 1 << 3).to_be_bytes()[..],
