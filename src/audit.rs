@@ -8,8 +8,8 @@ use futures_util::TryStreamExt;
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::ledger::{Range, Ranges, Settled};
-use crate::store::{AuditedWindow, SettledDocument, Store, StoreError, ranges};
+use crate::ledger::{Range, Ranges};
+use crate::store::{AuditedWindow, EpochDocument, SettledDocument, Store, StoreError, ranges};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,12 +24,12 @@ pub struct Audit {
 struct Queue {
     windows: i64,
     trades: i64,
-    /// The lowest window number that is there.
-    first: Option<u64>,
     /// The number after the highest.
     next: u64,
-    /// Numbers between them that are missing.
+    /// Numbers before that are missing.
     missing: Ranges,
+    /// The first number of the last gap in them.
+    gap: Option<u64>,
     /// Windows below this were removed on purpose.
     removed_below: u64,
     /// Windows whose `count` differs from the number of trades that they list.
@@ -42,13 +42,6 @@ struct Queue {
 impl Queue {
     /// The windows that are gone: on purpose, and for no known reason.
     fn gone(&self) -> (Ranges, Ranges) {
-        let mut gone = self.missing.clone();
-        if let Some(first @ 1..) = self.first {
-            gone.insert_range(Range {
-                first: 0,
-                last: first - 1,
-            });
-        }
         let on_purpose: Ranges = match self.removed_below {
             0 => Ranges::default(),
             below => Ranges::from_iter([Range {
@@ -56,7 +49,10 @@ impl Queue {
                 last: below - 1,
             }]),
         };
-        (gone.intersection(&on_purpose), gone.without(&on_purpose))
+        (
+            self.missing.intersection(&on_purpose),
+            self.missing.without(&on_purpose),
+        )
     }
 }
 
@@ -68,8 +64,8 @@ struct Epoch {
     /// How often trades were counted more than once, in total.
     doubled: u64,
     rejected: Ranges,
-    /// What its first window says to be settled before it.
-    earlier: Settled,
+    /// What its first window after a gap says to be settled, and the first missing number of the gap.
+    earlier: Vec<(u64, Ranges)>,
 }
 
 /// What became of the trades of an epoch.
@@ -86,20 +82,16 @@ struct Fate {
 }
 
 impl Epoch {
-    /// `expired` says whether windows were removed on purpose.
-    fn fate(&self, expired: bool) -> Fate {
+    /// Windows below `removed_below` were removed on purpose.
+    fn fate(&self, removed_below: u64) -> Fate {
         let counted = &self.counted;
         let mut settled = counted.clone();
         settled.extend(&self.rejected);
         let rejected = settled.count() - counted.count();
         let before = settled.count();
-        if expired {
-            settled.extend(&self.earlier.ranges);
-            if let below @ 1.. = self.earlier.floor {
-                settled.insert_range(Range {
-                    first: 0,
-                    last: below - 1,
-                });
+        for (gap, earlier) in &self.earlier {
+            if *gap < removed_below {
+                settled.extend(earlier);
             }
         }
         // What comes after the highest counted trade may still be on its way: a rejected trade is settled
@@ -164,13 +156,13 @@ impl Audit {
     fn add(&mut self, window: &AuditedWindow) {
         let queue = self.queues.entry(window.queue.clone()).or_default();
         let number = window.window.max(0) as u64;
-        if queue.first.is_some() && number > queue.next {
+        if number > queue.next {
+            queue.gap = Some(queue.next);
             queue.missing.insert_range(Range {
                 first: queue.next,
                 last: number - 1,
             });
         }
-        queue.first.get_or_insert(number);
         queue.next = number + 1;
         queue.windows += 1;
         queue.trades += window.count;
@@ -178,9 +170,12 @@ impl Audit {
         for trades in &window.trades {
             let epoch = queue.epochs.entry(trades.epoch.clone()).or_default();
             let ranges = trades.ranges();
-            if epoch.windows == 0 {
+            if let Some(gap) = queue.gap
+                && epoch.earlier.last().is_none_or(|(last, _)| *last < gap)
+            {
                 let ledger = window.ledger.iter().find(|l| l.epoch == trades.epoch);
-                epoch.earlier = ledger.map(|ledger| ledger.settled()).unwrap_or_default();
+                let ledger = ledger.map(EpochDocument::settled).unwrap_or_default();
+                epoch.earlier.push((gap, ledger.all()));
             }
             let doubles = epoch.counted.intersection(&ranges);
             epoch.windows += 1;
@@ -212,7 +207,7 @@ impl Audit {
                 removed_below,
             } => {
                 let queue = self.queues.entry(queue.clone()).or_default();
-                queue.removed_below = (*removed_below).max(0) as u64;
+                queue.removed_below = queue.removed_below.max((*removed_below).max(0) as u64);
             }
         }
     }
@@ -221,12 +216,11 @@ impl Audit {
     /// expired, and no window is missing but those that were removed on purpose.
     pub fn is_sound(&self) -> bool {
         self.queues.values().all(|queue| {
-            let (expired, missing) = queue.gone();
-            let expired = expired.count() > 0;
+            let (_, missing) = queue.gone();
             missing.count() == 0
                 && queue.miscounted.count() == 0
                 && queue.epochs.values().all(|epoch| {
-                    let fate = epoch.fate(expired);
+                    let fate = epoch.fate(queue.removed_below);
                     fate.doubled == 0 && fate.missing.count() == 0
                 })
         })
@@ -243,7 +237,7 @@ impl fmt::Display for Audit {
         for (name, queue) in &self.queues {
             let (expired, missing) = queue.gone();
             for (epoch_name, epoch) in &queue.epochs {
-                let fate = epoch.fate(expired.count() > 0);
+                let fate = epoch.fate(queue.removed_below);
                 writeln!(
                     f,
                     "{name:<12} {epoch_name:<40} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8}",
@@ -315,7 +309,6 @@ fn tell(f: &mut fmt::Formatter<'_>, what: &str, ranges: &Ranges) -> fmt::Result 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::EpochDocument;
 
     /// Number, count, and one range of sequences for each epoch.
     type Window<'a> = (i64, i64, &'a [(&'a str, [i64; 2])]);
@@ -456,6 +449,14 @@ mod tests {
                 .eq(["MSFT", "a", "2", "6", "0", "0", "0", "6"])),
             "{told}"
         );
+        // Some are removed while an audit reads, after it has read the first ones.
+        let mut meanwhile = audit(&[(0, 3, &[("a", [0, 2])]), windows[0], windows[1]]);
+        removed_below(&mut meanwhile, 2);
+        assert!(meanwhile.is_sound(), "{meanwhile}");
+        // But what is gone above the removed ones is missing.
+        let mut above = audit(&[windows[0], (4, 3, &[("a", [12, 14])])]);
+        removed_below(&mut above, 2);
+        assert!(above.to_string().contains("rejected: 9-11\n"), "{above}");
         let mut too_many = audit(&[windows[1]]);
         removed_below(&mut too_many, 2);
         assert!(

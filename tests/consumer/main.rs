@@ -5,4 +5,5 @@ mod command_line;
 mod faults;
 mod market;
 mod rejected;
+mod retention;
 mod strangers;

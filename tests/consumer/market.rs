@@ -146,12 +146,16 @@ impl Market {
         }
     }
 
+    /// Publishes an invalid message with a trade's identity.
+    pub async fn publish_invalid(&self, epoch: &str, number: u64) {
+        let confirm = self.send(b"nothing", identified(epoch, number)).await;
+        assert!(confirm.await.expect("an answer").is_ack());
+    }
+
     async fn send_trade(&self, epoch: Option<&str>, number: u64) -> lapin::PublisherConfirm {
         let properties = match epoch {
             None => BasicProperties::default(),
-            Some(epoch) => BasicProperties::default()
-                .with_type("stockmarket.trade.v1".into())
-                .with_message_id(format!("{epoch}:{number}").into())
+            Some(epoch) => identified(epoch, number)
                 .with_timestamp(1_700_000_000 + number)
                 .with_delivery_mode(2),
         };
@@ -243,6 +247,15 @@ impl Market {
 
     pub fn documents(&self) -> Collection<Document> {
         self.windows.clone_with_type()
+    }
+
+    /// What is settled without being in a window.
+    pub fn settled(&self) -> Collection<Document> {
+        let name = format!("{}.settled", self.windows.name());
+        self.windows
+            .client()
+            .database(&self.database)
+            .collection(&name)
     }
 
     /// A consumer of this market.
@@ -338,6 +351,13 @@ async fn connect() -> (Connection, Channel) {
         .await
         .expect("confirms");
     (broker, channel)
+}
+
+/// The properties that give a trade an identity.
+pub fn identified(epoch: &str, number: u64) -> BasicProperties {
+    BasicProperties::default()
+        .with_type("stockmarket.trade.v1".into())
+        .with_message_id(format!("{epoch}:{number}").into())
 }
 
 /// A trade of known price, by its number.
