@@ -1,10 +1,13 @@
 //! How fast the consumer drains a queue of prepared trades with majority writes, compared with a
 //! reader that only skips frames and acknowledges. The reader shows the limit of the broker.
 //!
-//! Both drain the same kind of queue in turn, several times; medians are printed. The time runs from
+//! `BASELINE` can name the program of another version: then that one takes part, too.
+//!
+//! All drain the same kind of queue in turn, several times; medians are printed. The time runs from
 //! the first window to the last, so that no start-up is in it.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{BufWriter, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -67,11 +70,13 @@ fn main() -> Outcome<()> {
         .enable_all()
         .build()?;
     println!("draining {trades} trades, {rounds} rounds: trades/s and CPU µs for each trade");
+    let program = env!("CARGO_BIN_EXE_stock-consumer");
+    let baseline = std::env::var_os("BASELINE");
     let chosen = std::env::var("KINDS").unwrap_or_else(|_| "classic quorum original".into());
     for kind in chosen.split_whitespace() {
         let known = KINDS.iter().find(|(name, _)| *name == kind);
         let &(_, shape) = known.ok_or_else(|| format!("no such kind of queue: {kind}"))?;
-        let (mut skipping, mut consuming) = (Vec::new(), Vec::new());
+        let (mut skipping, mut consuming, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=rounds {
             let queue = format!("drain-{kind}-{round}");
             let round = format!("{kind:<8}  round {round}");
@@ -79,8 +84,14 @@ fn main() -> Outcome<()> {
             let skipped = skip(&queue, trades)?;
             report(&round, "skips frames", &skipped);
             skipping.push(skipped);
+            if let Some(baseline) = &baseline {
+                prepare(&queue, shape, trades)?;
+                let consumed = runtime.block_on(consume(baseline, &queue, trades))?;
+                report(&round, "baseline", &consumed);
+                before.push(consumed);
+            }
             prepare(&queue, shape, trades)?;
-            let consumed = runtime.block_on(consume(&queue, trades))?;
+            let consumed = runtime.block_on(consume(program.as_ref(), &queue, trades))?;
             report(&round, "stock-consumer", &consumed);
             consuming.push(consumed);
             delete(&queue)?;
@@ -93,6 +104,14 @@ fn main() -> Outcome<()> {
             "{kind}: the consumer reaches {:.0} % of the rate of the reader that skips frames",
             consumed.trades_per_second / skipped.trades_per_second * 100.0
         );
+        if !before.is_empty() {
+            let before = median(&before);
+            report(&round, "baseline", &before);
+            println!(
+                "{kind}: the consumer reaches {:.0} % of the baseline's rate",
+                consumed.trades_per_second / before.trades_per_second * 100.0
+            );
+        }
     }
     Ok(())
 }
@@ -120,7 +139,7 @@ fn median(all: &[Measured]) -> Measured {
 }
 
 /// Drains a queue with the real program, into a database of its own.
-async fn consume(queue: &str, trades: u64) -> Outcome<Measured> {
+async fn consume(program: &OsStr, queue: &str, trades: u64) -> Outcome<Measured> {
     let mongodb = std::env::var("TEST_MONGODB_URL")?;
     let windows = mongodb::Client::with_uri_str(&mongodb)
         .await?
@@ -129,7 +148,7 @@ async fn consume(queue: &str, trades: u64) -> Outcome<Measured> {
     // Comes as soon as a majority has the last window, which costs less than asking again and again.
     let last = doc! { "$match": { "fullDocument.window": (trades / WINDOW - 1) as i64 } };
     let mut stored = windows.watch().pipeline([last]).await?;
-    let mut consumer = Command::new(env!("CARGO_BIN_EXE_stock-consumer"))
+    let mut consumer = Command::new(program)
         .env("RABBITMQ_URL", std::env::var("TEST_RABBITMQ_URL")?)
         .env("RABBITMQ_QUEUE", queue)
         .env("COMPANY", "MSFT")

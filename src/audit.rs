@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use tracing::warn;
 
 use crate::backoff::Backoff;
-use crate::ledger::{Range, Ranges, Settled};
+use crate::ledger::{Range, Ranges};
 use crate::store::{AuditedWindow, EpochDocument, SettledDocument, Store, StoreError, ranges};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
@@ -24,12 +24,12 @@ pub struct Audit {
 struct Queue {
     windows: i64,
     trades: i64,
-    /// The lowest window number that is there.
-    first: Option<u64>,
     /// The number after the highest.
     next: u64,
-    /// Numbers between them that are missing.
+    /// Numbers before that are missing.
     missing: Ranges,
+    /// The first number of the last gap in them.
+    gap: Option<u64>,
     /// Windows below this were removed on purpose.
     removed_below: u64,
     /// Windows whose `count` differs from the number of trades that they list.
@@ -42,13 +42,6 @@ struct Queue {
 impl Queue {
     /// The windows that are gone: on purpose, and for no known reason.
     fn gone(&self) -> (Ranges, Ranges) {
-        let mut gone = self.missing.clone();
-        if let Some(first @ 1..) = self.first {
-            gone.insert_range(Range {
-                first: 0,
-                last: first - 1,
-            });
-        }
         let on_purpose: Ranges = match self.removed_below {
             0 => Ranges::default(),
             below => Ranges::from_iter([Range {
@@ -56,7 +49,10 @@ impl Queue {
                 last: below - 1,
             }]),
         };
-        (gone.intersection(&on_purpose), gone.without(&on_purpose))
+        (
+            self.missing.intersection(&on_purpose),
+            self.missing.without(&on_purpose),
+        )
     }
 }
 
@@ -72,8 +68,8 @@ struct Epoch {
     passed: Ranges,
     /// Its last window so far, and what that says to be settled.
     latest: (u64, Ranges),
-    /// What its first window says to be settled before it.
-    earlier: Settled,
+    /// What its first window after a gap says to be settled, and the first missing number of the gap.
+    earlier: Vec<(u64, Ranges)>,
 }
 
 /// What became of the trades of an epoch.
@@ -92,8 +88,8 @@ struct Fate {
 }
 
 impl Epoch {
-    /// `expired` says whether windows were removed on purpose.
-    fn fate(&self, expired: bool) -> Fate {
+    /// Windows below `removed_below` were removed on purpose.
+    fn fate(&self, removed_below: u64) -> Fate {
         let counted = &self.counted;
         let mut settled = counted.clone();
         settled.extend(&self.rejected);
@@ -101,13 +97,9 @@ impl Epoch {
         settled.extend(&unrecorded);
         let rejected = settled.count() - counted.count();
         let before = settled.count();
-        if expired {
-            settled.extend(&self.earlier.ranges);
-            if let below @ 1.. = self.earlier.floor {
-                settled.insert_range(Range {
-                    first: 0,
-                    last: below - 1,
-                });
+        for (gap, earlier) in &self.earlier {
+            if *gap < removed_below {
+                settled.extend(earlier);
             }
         }
         // What comes after the highest counted trade may still be on its way: a rejected trade is settled
@@ -173,13 +165,13 @@ impl Audit {
     fn add(&mut self, window: &AuditedWindow) {
         let queue = self.queues.entry(window.queue.clone()).or_default();
         let number = window.window.max(0) as u64;
-        if queue.first.is_some() && number > queue.next {
+        if number > queue.next {
+            queue.gap = Some(queue.next);
             queue.missing.insert_range(Range {
                 first: queue.next,
                 last: number - 1,
             });
         }
-        queue.first.get_or_insert(number);
         queue.next = number + 1;
         queue.windows += 1;
         queue.trades += window.count;
@@ -189,10 +181,12 @@ impl Audit {
             let ranges = trades.ranges();
             let ledger = window.ledger.iter().find(|l| l.epoch == trades.epoch);
             let ledger = ledger.map(EpochDocument::settled).unwrap_or_default();
-            let (latest, before) =
-                std::mem::replace(&mut epoch.latest, (number, ledger.ranges.clone()));
-            if epoch.windows == 0 {
-                epoch.earlier = ledger.clone();
+            let latest = (number, ledger.ranges.clone());
+            let (latest, before) = std::mem::replace(&mut epoch.latest, latest);
+            if let Some(gap) = queue.gap
+                && epoch.earlier.last().is_none_or(|(last, _)| *last < gap)
+            {
+                epoch.earlier.push((gap, ledger.all()));
             }
             let doubles = epoch.counted.intersection(&ranges);
             epoch.windows += 1;
@@ -201,9 +195,7 @@ impl Audit {
             epoch.counted.extend(&ranges);
             // What a missing window has counted is not rejected.
             let gap = queue.missing.as_slice().last();
-            if (queue.first == Some(0) || epoch.windows > 1)
-                && gap.is_none_or(|gap| gap.last < latest)
-            {
+            if gap.is_none_or(|gap| gap.last < latest) {
                 let passed = ledger.ranges.without(&before).without(&epoch.counted);
                 epoch.passed.extend(&passed);
             }
@@ -232,7 +224,7 @@ impl Audit {
                 removed_below,
             } => {
                 let queue = self.queues.entry(queue.clone()).or_default();
-                queue.removed_below = (*removed_below).max(0) as u64;
+                queue.removed_below = queue.removed_below.max((*removed_below).max(0) as u64);
             }
         }
     }
@@ -241,12 +233,11 @@ impl Audit {
     /// expired, and no window is missing but those that were removed on purpose.
     pub fn is_sound(&self) -> bool {
         self.queues.values().all(|queue| {
-            let (expired, missing) = queue.gone();
-            let expired = expired.count() > 0;
+            let (_, missing) = queue.gone();
             missing.count() == 0
                 && queue.miscounted.count() == 0
                 && queue.epochs.values().all(|epoch| {
-                    let fate = epoch.fate(expired);
+                    let fate = epoch.fate(queue.removed_below);
                     fate.doubled == 0 && fate.missing.count() == 0
                 })
         })
@@ -263,7 +254,7 @@ impl fmt::Display for Audit {
         for (name, queue) in &self.queues {
             let (expired, missing) = queue.gone();
             for (epoch_name, epoch) in &queue.epochs {
-                let fate = epoch.fate(expired.count() > 0);
+                let fate = epoch.fate(queue.removed_below);
                 writeln!(
                     f,
                     "{name:<12} {epoch_name:<40} {:>9} {:>12} {:>8} {:>8} {:>8} {:>8}",
@@ -353,9 +344,9 @@ mod tests {
         let mut settled: BTreeMap<&str, Vec<[i64; 2]>> = BTreeMap::new();
         for (number, count, trades) in windows {
             for &(name, [first, last]) in *trades {
-                // All before the first window that is there was counted.
-                let is_first = audit.queues.is_empty() && *number > 0;
-                let first = if is_first { 0 } else { first };
+                // Windows that are missing have counted all before.
+                let next = audit.queues.get("MSFT").map_or(0, |queue| queue.next);
+                let first = if *number as u64 > next { 0 } else { first };
                 settled.entry(name).or_default().push([first, last]);
             }
             let trade = |&(name, range): &(&str, [i64; 2])| epoch(name, vec![range]);
@@ -521,6 +512,14 @@ mod tests {
                 .eq(["MSFT", "a", "2", "6", "0", "0", "0", "6"])),
             "{told}"
         );
+        // Some are removed while an audit reads, after it has read the first ones.
+        let mut meanwhile = audit(&[(0, 3, &[("a", [0, 2])]), windows[0], windows[1]]);
+        removed_below(&mut meanwhile, 2);
+        assert!(meanwhile.is_sound(), "{meanwhile}");
+        // But what is gone above the removed ones is missing.
+        let mut above = audit(&[windows[0], (4, 3, &[("a", [12, 14])])]);
+        removed_below(&mut above, 2);
+        assert!(above.to_string().contains("rejected: 9-11\n"), "{above}");
         let mut too_many = audit(&[windows[1]]);
         removed_below(&mut too_many, 2);
         assert!(

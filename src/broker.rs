@@ -318,6 +318,8 @@ impl Rejects {
             config: config.clone(),
             telemetry: telemetry.clone(),
             incoming,
+            connection: None,
+            channel: None,
             pending: VecDeque::new(),
             moved: outgoing,
         };
@@ -355,6 +357,9 @@ struct Mover {
     queue: String,
     telemetry: Telemetry,
     incoming: UnboundedReceiver<Rejected>,
+    connection: Option<Connection>,
+    /// Kept until something goes wrong.
+    channel: Option<Channel>,
     /// Messages that the broker has not confirmed yet.
     pending: VecDeque<Rejected>,
     /// The delivery tags of those that it has.
@@ -363,17 +368,18 @@ struct Mover {
 
 impl Mover {
     async fn run(mut self) {
-        let mut connection = None;
         let mut backoff = Backoff::default();
         while let Some(message) = self.incoming.recv().await {
             self.pending.push_back(message);
             while !self.pending.is_empty() {
-                match self.move_pending(&mut connection).await {
+                match self.move_pending().await {
                     Ok(()) => {
                         self.telemetry.moving(None);
                         backoff = Backoff::default();
                     }
                     Err(error) => {
+                        // The queue may have to be declared again.
+                        self.channel = None;
                         self.telemetry.moving(Some(error.to_string()));
                         backoff.pause().await;
                     }
@@ -386,27 +392,34 @@ impl Mover {
     ///
     /// # Errors
     /// When the broker does not take them. Those that it has taken are not pending any more.
-    async fn move_pending(&mut self, kept: &mut Option<Connection>) -> Result<(), BrokerError> {
-        let connection = match kept.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => Connection::open(&self.config, "rejected").await?,
-        };
-        let channel = self.open_channel(kept.insert(connection)).await?;
+    async fn move_pending(&mut self) -> Result<(), BrokerError> {
+        let channel = self.channel().await?;
         while !self.pending.is_empty() {
             while let Ok(message) = self.incoming.try_recv() {
                 self.pending.push_back(message);
             }
-            self.move_some(&channel, kept.as_ref()).await?;
+            self.move_some(&channel).await?;
         }
-        timed(channel.close(200, ShortString::default())).await
+        Ok(())
+    }
+
+    /// A channel on which the queue was declared.
+    async fn channel(&mut self) -> Result<Channel, BrokerError> {
+        let open = |channel: &Channel| channel.status().connected();
+        if let Some(channel) = self.channel.take().filter(open) {
+            return Ok(self.channel.insert(channel).clone());
+        }
+        let connection = match self.connection.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => Connection::open(&self.config, "rejected").await?,
+        };
+        let connection = self.connection.insert(connection);
+        let channel = open_channel(connection, &self.queue).await?;
+        Ok(self.channel.insert(channel).clone())
     }
 
     /// Publishes a group of messages, and waits until the broker has decided about each.
-    async fn move_some(
-        &mut self,
-        channel: &Channel,
-        connection: Option<&Connection>,
-    ) -> Result<(), BrokerError> {
+    async fn move_some(&mut self, channel: &Channel) -> Result<(), BrokerError> {
         let count = self.pending.len().min(GROUP);
         let telemetry = &self.telemetry;
         let messages = self.pending.iter().take(count);
@@ -425,7 +438,7 @@ impl Mover {
         let confirms = tokio::select! {
             confirms = publish => confirms?,
             // Never ends, but tells why it takes so long.
-            () = tell_if_blocked(connection, telemetry) => Vec::new(),
+            () = tell_if_blocked(self.connection.as_ref(), telemetry) => Vec::new(),
         };
         let mut outcome = Ok(());
         let mut refused = VecDeque::new();
@@ -451,43 +464,43 @@ impl Mover {
         self.pending = refused;
         outcome
     }
+}
 
-    async fn open_channel(&self, connection: &Connection) -> Result<Channel, BrokerError> {
-        let mut arguments = FieldTable::default();
-        arguments.insert(
-            "x-queue-type".into(),
-            AMQPValue::LongString("quorum".into()),
-        );
-        // Since version 4, brokers drop a message after 20 redeliveries by default. For them -1 means
-        // no limit; for 3.10 it means that none is allowed.
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
-        let durable = QueueDeclareOptions {
-            durable: true,
-            ..Default::default()
-        };
-        let channel = timed(connection.amqp.create_channel()).await?;
-        let queue = self.queue.as_str().into();
-        let declared = timed(channel.queue_declare(queue, durable, arguments)).await;
-        let channel = match declared {
-            Ok(_) => channel,
-            // The queue exists with other arguments, or the user may not declare it but perhaps write to
-            // it: use it as it is. A refusal closes the channel.
-            Err(error)
-                if matches!(
-                    soft_error(&error),
-                    Some((
-                        AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::ACCESSREFUSED,
-                        _
-                    ))
-                ) =>
-            {
-                timed(connection.amqp.create_channel()).await?
-            }
-            Err(error) => return Err(error),
-        };
-        timed(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        Ok(channel)
-    }
+/// Opens a channel that confirms, and declares a queue of rejected messages there.
+async fn open_channel(connection: &Connection, queue: &str) -> Result<Channel, BrokerError> {
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    // Since version 4, brokers drop a message after 20 redeliveries by default. For them -1 means
+    // no limit; for 3.10 it means that none is allowed.
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    let channel = timed(connection.amqp.create_channel()).await?;
+    let declared = timed(channel.queue_declare(queue.into(), durable, arguments)).await;
+    let channel = match declared {
+        Ok(_) => channel,
+        // The queue exists with other arguments, or the user may not declare it but perhaps write to
+        // it: use it as it is. A refusal closes the channel.
+        Err(error)
+            if matches!(
+                soft_error(&error),
+                Some((
+                    AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::ACCESSREFUSED,
+                    _
+                ))
+            ) =>
+        {
+            timed(connection.amqp.create_channel()).await?
+        }
+        Err(error) => return Err(error),
+    };
+    timed(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
 }
 
 async fn publish(

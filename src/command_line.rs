@@ -43,6 +43,7 @@ Environment (a variable that holds a secret can be given as NAME_FILE, the path 
   MONGODB_COLLECTION  the collection                                         stocks
   BATCH_SIZE          trades in a window, 1 to 65535                         1000
   WINDOWS_IN_FLIGHT   full windows that may wait for the database, 1 to 64   8
+  RETENTION           how long windows are kept, such as 12h, 30d or 1y      for ever
   MAX_BODY_BYTES      larger messages are rejected, 64 to 16777216           65536
   HTTP_ADDRESS        where /healthz, /readyz and /metrics are served        127.0.0.1:9101
   LOG_FORMAT          text or json                                           text on a terminal

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use mongodb::options::ConnectionString;
@@ -22,6 +23,8 @@ pub struct Config {
     /// `WINDOWS_IN_FLIGHT`: full windows that may wait for the database before reading pauses,
     /// 1 to 64; default 8.
     pub windows_in_flight: usize,
+    /// `RETENTION`: how long windows are kept, 1 hour to 100 years; default for ever.
+    pub retention: Option<Duration>,
     pub http: HttpConfig,
 }
 
@@ -138,6 +141,7 @@ struct Variables {
     mongodb_collection: Option<String>,
     batch_size: Option<String>,
     windows_in_flight: Option<String>,
+    retention: Option<String>,
     max_body_bytes: Option<String>,
     http_address: Option<String>,
     log_format: Option<String>,
@@ -207,6 +211,7 @@ impl Reader {
             64,
             16_777_216,
         );
+        let retention = self.retention();
         let http = self.http_config();
         // The caller has set up the logs before. Their problems are reported with the others.
         self.log_config();
@@ -220,6 +225,7 @@ impl Reader {
                 database,
                 batch_size: batch_size as u16,
                 windows_in_flight: windows_in_flight as usize,
+                retention,
                 http,
             }),
             _ => Err(ConfigError(self.problems)),
@@ -335,6 +341,19 @@ impl Reader {
             database: database?,
             collection: collection?,
         })
+    }
+
+    fn retention(&mut self) -> Option<Duration> {
+        const HOUR: u64 = 3600;
+        let allowed = Duration::from_secs(HOUR)..=Duration::from_secs(100 * 8766 * HOUR);
+        let text = self.variables.retention.take()?;
+        match humantime::parse_duration(&text) {
+            Ok(span) if allowed.contains(&span) => Some(span),
+            _ => self.problem(
+                Named("RETENTION", "30d"),
+                "is not a time from 1h to 100y, in units of h, d, w or y",
+            ),
+        }
     }
 
     fn http_config(&mut self) -> Option<HttpConfig> {
@@ -547,6 +566,22 @@ mod tests {
         }
         assert!(!told.contains("hush"), "{told}");
         assert!(!format!("{:?}", read(&[])).contains("hush"));
+    }
+
+    #[test]
+    fn retention_is_a_time() {
+        let retention = |text| read(&[("RETENTION", text)]).map(|config| config.retention);
+        let days = |days: u64| Ok(Some(Duration::from_secs(days * 24 * 3600)));
+        assert_eq!(read(&[]).expect("a good configuration").retention, None);
+        assert_eq!(retention("30d"), days(30));
+        assert_eq!(
+            retention("1w 12h"),
+            days(15).map(|span| span.map(|span| span / 2))
+        );
+        for bad in ["30", "59m", "soon", "-1d", "101y"] {
+            let error = retention(bad).expect_err("a problem").to_string();
+            assert!(error.contains("RETENTION is not a time from 1h"), "{error}");
+        }
     }
 
     #[test]

@@ -275,9 +275,7 @@ impl<'a> Session<'a> {
                 }
                 Verdict::Double => doubles += 1,
                 Verdict::Rejected(rejection) => {
-                    let reason = rejection.reason();
-                    warn!(reason, detail = %rejection, "rejected a message");
-                    telemetry.trade_rejected(reason);
+                    telemetry.trade_rejected(&rejection);
                     self.rejects.publish(delivery, rejection);
                 }
             }

@@ -159,6 +159,18 @@ impl Settled {
         }
     }
 
+    /// All trades that may be settled.
+    pub fn all(&self) -> Ranges {
+        let mut all = self.ranges.clone();
+        if let below @ 1.. = self.floor {
+            all.insert_range(Range {
+                first: 0,
+                last: below - 1,
+            });
+        }
+        all
+    }
+
     /// Adds settled trades.
     pub fn extend(&mut self, added: &Ranges) {
         self.ranges.extend(added);

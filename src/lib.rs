@@ -12,7 +12,7 @@
 //! 5. [`store`] writes windows to the database, in order.
 //! 6. [`consumer`] does what the line decides, and acknowledges a window's trades once it is stored.
 //!
-//! [`command_line`] starts and ends it. Beside them, [`telemetry`] and [`http`] show what happens, and
+//! [`command_line`] starts and ends it, [`retention`] removes windows that are too old. Beside them, [`telemetry`] and [`http`] show what happens, and
 //! [`audit`] proves from the database that it happened exactly once. [`trade`], [`line`],
 //! [`ledger`] and [`window`] know neither broker nor database.
 
@@ -25,6 +25,7 @@ pub mod consumer;
 pub mod http;
 pub mod ledger;
 pub mod line;
+mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
@@ -64,6 +65,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
     tracing::info!(queue = config.broker.queue, batch_size = config.batch_size, %address, "started");
     tokio::select! {
         () = consumer::consume(&config, &store, &telemetry, &shutdown) => {}
+        () = retention::retain(&config, &store, &telemetry) => {}
         outcome = http::serve(listener, telemetry.clone()) => {
             // It serves until it is dropped.
             outcome.map_err(|error| StartError::Listen { address, error })?;

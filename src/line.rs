@@ -408,10 +408,12 @@ fn next_place(last: Option<Place>, mut id: ObjectId) -> Place {
     if let Some(last) = last
         && id <= last.id
     {
-        let bytes = id.bytes();
-        let [_, _, _, _, a, b, c, d, e, f, g, h] = bytes;
-        let seconds = (last.id.timestamp().timestamp_millis() / 1000) as u32 + 1;
-        id = ObjectId::from_parts(seconds, [a, b, c, d, e], [f, g, h]);
+        let [_, _, _, _, a, b, c, d, e, f, g, h] = id.bytes();
+        let seconds = (last.id.timestamp().timestamp_millis() / 1000) as u32;
+        let at = |seconds| ObjectId::from_parts(seconds, [a, b, c, d, e], [f, g, h]);
+        id = Some(at(seconds))
+            .filter(|id| *id > last.id)
+            .unwrap_or_else(|| at(seconds + 1));
     }
     Place {
         number: last.map_or(0, |last| last.number + 1),
@@ -900,6 +902,14 @@ mod tests {
             number: 1,
             id: ahead,
         };
-        assert!(next_place(Some(last), ObjectId::new()).id > ahead);
+        let mut next = next_place(Some(last), ObjectId::new());
+        assert!(next.id > ahead);
+        for _ in 0..1000 {
+            let after = next_place(Some(next), ObjectId::new());
+            assert!(after.id > next.id);
+            next = after;
+        }
+        // The counter takes part, but the time does not run away.
+        assert_eq!(next.id.bytes()[..4], u32::MAX.to_be_bytes());
     }
 }

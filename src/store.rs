@@ -265,6 +265,14 @@ impl Stored {
     }
 }
 
+/// The fields of a stored window that tell its age.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Aged {
+    window: i64,
+    closed_at: DateTime,
+}
+
 /// The fields of a stored window that an audit reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct AuditedWindow {
@@ -287,7 +295,7 @@ pub enum SettledDocument {
         #[serde(rename = "recordedAt")]
         recorded_at: DateTime,
     },
-    /// The windows below this number were removed on purpose.
+    /// The windows below this number were removed on purpose. Its `_id` is the queue.
     Removed {
         queue: String,
         #[serde(rename = "removedBelow")]
@@ -304,6 +312,12 @@ const RECORDS: i64 = 1000;
 
 /// More windows than a consumer may have stored without having acknowledged them.
 const RECENT_WINDOWS: i64 = 65;
+
+/// How many windows are removed in one step.
+pub const STEP: usize = 1000;
+
+/// How much longer than its windows the record of a rejected trade stays: it may have waited that long.
+const WAITING_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// A command's size is limited to 16 MiB.
 const LARGEST_WRITE: usize = 8 << 20;
@@ -382,13 +396,13 @@ impl Store {
             index("latest", doc! { "company": 1, "_id": -1 }, None, None),
         ];
         timed(self.windows.create_indexes(indexes)).await?;
-        let epochs = index(
-            "epochs",
-            doc! { "queue": 1, "epoch": 1, "_id": -1 },
-            None,
-            None,
-        );
-        timed(self.settled.create_index(epochs)).await.map(drop)
+        let epochs = doc! { "queue": 1, "epoch": 1, "_id": -1 };
+        let ages = doc! { "queue": 1, "recordedAt": 1 };
+        let indexes = [
+            index("epochs", epochs, None, None),
+            index("ages", ages, None, None),
+        ];
+        timed(self.settled.create_indexes(indexes)).await.map(drop)
     }
 
     /// The queue's last window.
@@ -563,6 +577,81 @@ impl Store {
         timed(self.settled.insert_many(records)).await.map(drop)
     }
 
+    /// Removes up to [`STEP`] of the queue's oldest windows, if they closed longer ago than `retention`, and
+    /// returns their number. The newest ones stay whatever their age: they tell which trades are counted
+    /// that the broker may deliver again. What is removed is noted before, for the audit.
+    pub async fn remove_old(&self, queue: &str, retention: Duration) -> Result<usize, StoreError> {
+        let now = self.now().await?;
+        let Some(last) = self.last_window(queue).await? else {
+            return Ok(0);
+        };
+        let oldest = self.oldest_windows(queue, last.number - RECENT_WINDOWS + 1);
+        let oldest = oldest.await?;
+        let Some((next, oldest)) = oldest.split_last() else {
+            return Ok(0);
+        };
+        let limit = before(now, retention);
+        let is_old = |window: &&Aged| window.closed_at < limit;
+        let old = oldest.iter().take_while(is_old).count();
+        if let Some(newest) = oldest[..old].last() {
+            self.remove_below(queue, newest.window + 1).await?;
+        }
+        // The audit needs the records of what was rejected since the first window that stays.
+        let first = oldest.get(old).unwrap_or(next);
+        let limit = limit.min(first.closed_at);
+        self.remove_records(queue, before(limit, WAITING_LIMIT))
+            .await?;
+        Ok(old)
+    }
+
+    /// The earlier time of two clocks, so that one that is fast does not remove everything: this
+    /// machine's and the database's.
+    async fn now(&self) -> Result<DateTime, StoreError> {
+        let hello = timed(self.database.run_command(doc! { "hello": 1 })).await?;
+        let now = DateTime::now();
+        let theirs = hello.get_datetime("localTime");
+        Ok(theirs.map_or(now, |theirs| now.min(*theirs)))
+    }
+
+    /// At most [`STEP`] windows, and the one after them, up to a number.
+    async fn oldest_windows(&self, queue: &str, up_to: i64) -> Result<Vec<Aged>, StoreError> {
+        let windows = self.windows.clone_with_type::<Aged>();
+        let windows = windows
+            .find(doc! { "queue": queue, "window": { "$lte": up_to } })
+            .sort(doc! { "window": 1 })
+            .limit(STEP as i64 + 1)
+            .projection(fields(&["window", "closedAt"]));
+        timed(async { windows.await?.try_collect().await }).await
+    }
+
+    async fn remove_below(&self, queue: &str, number: i64) -> Result<(), StoreError> {
+        let settled = self.settled.clone_with_type::<Document>();
+        let noted = settled
+            .update_one(
+                doc! { "_id": queue },
+                doc! { "$set": { "queue": queue }, "$max": { "removedBelow": number } },
+            )
+            .upsert(true);
+        timed(noted).await?;
+        let old = doc! { "queue": queue, "window": { "$lt": number } };
+        timed(self.windows.delete_many(old)).await.map(drop)
+    }
+
+    async fn remove_records(&self, queue: &str, limit: DateTime) -> Result<(), StoreError> {
+        let settled = self.settled.clone_with_type::<Document>();
+        let old = settled
+            .find(doc! { "queue": queue, "recordedAt": { "$lt": limit } })
+            .limit(STEP as i64)
+            .projection(doc! { "_id": 1 });
+        let old: Vec<Document> = timed(async { old.await?.try_collect().await }).await?;
+        let ids: Vec<&Bson> = old.iter().filter_map(|record| record.get("_id")).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let these = doc! { "_id": { "$in": ids } };
+        timed(settled.delete_many(these)).await.map(drop)
+    }
+
     fn stored(&self) -> Collection<Stored> {
         self.windows.clone_with_type()
     }
@@ -589,6 +678,10 @@ fn fields(names: &[&str]) -> Document {
         .iter()
         .map(|name| ((*name).to_owned(), Bson::from(1)))
         .collect()
+}
+
+fn before(time: DateTime, span: Duration) -> DateTime {
+    DateTime::from_millis(time.timestamp_millis() - span.as_millis() as i64)
 }
 
 /// Limits the time of a request. A request that timed out may still take effect.

@@ -1,5 +1,6 @@
 //! What an operator sees: logs, metrics and readiness.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::trade::Rejection;
 
 /// Sends logs to standard error. Call it once, before anything is logged.
 pub fn init_logs(config: LogConfig) {
@@ -39,6 +41,9 @@ pub fn init_logs(config: LogConfig) {
 
 /// So many deliveries in vain are a reason to warn: a quarter of the default limit.
 const OFTEN: i64 = 5;
+
+/// The least time between two log lines about messages that were rejected for the same reason.
+const REJECTED_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
@@ -79,6 +84,7 @@ struct Inner {
     trades_rejected: Family<ReasonLabel, Counter>,
     trades_skipped: Counter,
     windows_stored: Counter,
+    windows_removed: Counter,
     store_seconds: Histogram,
     windows_in_flight: Gauge,
     rejected_waiting: Gauge,
@@ -96,6 +102,8 @@ struct State {
     /// Why rejected messages cannot be moved, if they cannot.
     moving: Option<String>,
     told_of_redeliveries: bool,
+    /// For each reason, when a rejected message was logged last, and how many came since then.
+    rejected: BTreeMap<&'static str, (Option<Instant>, u64)>,
 }
 
 /// The state of the consumer's work with one server.
@@ -134,6 +142,7 @@ impl Telemetry {
             trades_rejected: Family::default(),
             trades_skipped: Counter::default(),
             windows_stored: Counter::default(),
+            windows_removed: Counter::default(),
             // From a local replica set's milliseconds up to the time-out of a write.
             store_seconds: Histogram::new([
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -150,6 +159,7 @@ impl Telemetry {
                 database: Link::new(),
                 moving: None,
                 told_of_redeliveries: false,
+                rejected: BTreeMap::new(),
             }),
         };
         registry.register(
@@ -171,6 +181,11 @@ impl Telemetry {
             "windows_stored",
             "Windows stored with a majority, journaled write",
             inner.windows_stored.clone(),
+        );
+        registry.register(
+            "windows_removed",
+            "Windows removed because they were older than RETENTION",
+            inner.windows_removed.clone(),
         );
         registry.register_with_unit(
             "store",
@@ -209,11 +224,21 @@ impl Telemetry {
         self.0.trades_read.inc_by(count as u64);
     }
 
-    pub fn trade_rejected(&self, reason: &'static str) {
+    /// Counts a rejected message, and logs it unless one with the same reason was logged a moment ago.
+    pub fn trade_rejected(&self, rejection: &Rejection) {
+        let reason = rejection.reason();
         self.0
             .trades_rejected
             .get_or_create(&ReasonLabel { reason })
             .inc();
+        let mut state = self.state();
+        let (told, messages) = state.rejected.entry(reason).or_default();
+        *messages += 1;
+        if told.is_none_or(|told| told.elapsed() >= REJECTED_INTERVAL) {
+            *told = Some(Instant::now());
+            let messages = std::mem::take(messages);
+            warn!(reason, detail = %rejection, messages, "rejected");
+        }
     }
 
     pub fn trades_skipped(&self, count: usize) {
@@ -224,6 +249,10 @@ impl Telemetry {
         self.0.windows_stored.inc();
         self.0.store_seconds.observe(latency.as_secs_f64());
         self.state().last_window = Some(Instant::now());
+    }
+
+    pub fn windows_removed(&self, count: usize) {
+        self.0.windows_removed.inc_by(count as u64);
     }
 
     pub fn rejected_waiting(&self, count: usize) {
@@ -357,7 +386,7 @@ mod tests {
     fn metrics_have_the_documented_names() {
         let telemetry = Telemetry::new("MSFT");
         telemetry.trades_read(3);
-        telemetry.trade_rejected("not-json");
+        telemetry.trade_rejected(&Rejection::TooLate);
         telemetry.trades_skipped(2);
         telemetry.window_stored(Duration::ZERO);
         telemetry.windows_in_flight(4);
@@ -367,7 +396,7 @@ mod tests {
         let text = telemetry.metrics();
         for line in [
             r#"stock_consumer_trades_read_total{queue="MSFT"} 3"#,
-            r#"stock_consumer_trades_rejected_total{queue="MSFT",reason="not-json"} 1"#,
+            r#"stock_consumer_trades_rejected_total{queue="MSFT",reason="too-late"} 1"#,
             r#"stock_consumer_trades_skipped_total{queue="MSFT"} 2"#,
             r#"stock_consumer_windows_stored_total{queue="MSFT"} 1"#,
             r#"stock_consumer_store_seconds_count{queue="MSFT"} 1"#,

@@ -43,6 +43,17 @@ async function filesBelow(folder) {
   return found;
 }
 
+/** The secrets of a system with one user of the broker and one of the database. */
+const secretsOfTwoUsers = [
+  "erlang.cookie",
+  "mongodb-consumer.password",
+  "mongodb-consumer.url",
+  "mongodb.key",
+  "rabbitmq-definitions.json",
+  "rabbitmq-publisher.password",
+  "rabbitmq-publisher.url",
+];
+
 const isMade = (name) => /\.password$|cookie$|mongodb\.key$/.test(name);
 
 /**
@@ -91,15 +102,7 @@ describe("interrupted anywhere, the next run recovers:", { concurrency: 2 }, () 
           mongodb_users: "consumer",
         },
       });
-    await recoversEverywhere(run, [
-      "erlang.cookie",
-      "mongodb-consumer.password",
-      "mongodb-consumer.url",
-      "mongodb.key",
-      "rabbitmq-definitions.json",
-      "rabbitmq-publisher.password",
-      "rabbitmq-publisher.url",
-    ]);
+    await recoversEverywhere(run, secretsOfTwoUsers);
     await rm(driver, { recursive: true });
   });
 
@@ -123,16 +126,7 @@ describe("interrupted anywhere, the next run recovers:", { concurrency: 2 }, () 
     };
     await recoversEverywhere(run, [
       ...[".erlang.cookie", "rabbitmq-definitions.json"].map((name) => join("for/rabbitmq", name)),
-      ...[
-        "erlang.cookie",
-        "grafana-admin.password",
-        "mongodb-consumer.password",
-        "mongodb-consumer.url",
-        "mongodb.key",
-        "rabbitmq-definitions.json",
-        "rabbitmq-publisher.password",
-        "rabbitmq-publisher.url",
-      ].map((name) => join("secrets", name)),
+      ...[...secretsOfTwoUsers, "grafana-admin.password"].map((name) => join("secrets", name)),
     ]);
     await rm(scripts, { recursive: true });
   });

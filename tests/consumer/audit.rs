@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bson::{Document, doc};
+use bson::doc;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
@@ -26,7 +26,10 @@ impl Row {
             .map(|line| line.split_whitespace().collect::<Vec<_>>());
         let row = rows.find(|fields| fields.get(1) == Some(&epoch));
         let fields = row.unwrap_or_else(|| panic!("no {epoch} in\n{told}"));
-        let number = |at: usize| fields[at].parse().expect("a number");
+        let number = |at: usize| {
+            let number = fields.get(at).and_then(|field| field.parse().ok());
+            number.unwrap_or_else(|| panic!("no column {at} in\n{told}"))
+        };
         Self {
             windows: number(2),
             trades: number(3),
@@ -77,8 +80,6 @@ async fn rejected_expired_missing_and_doubled_trades_are_told_apart() {
 
     // As retention removes them.
     let windows = market.documents();
-    let settled = windows.client().database(&market.database);
-    let settled = settled.collection::<Document>("stocks.settled");
     let oldest = doc! { "window": { "$lt": 2 } };
     let removed = windows.delete_many(oldest).await.expect("removed");
     assert_eq!(removed.deleted_count, 2);
@@ -96,7 +97,7 @@ async fn rejected_expired_missing_and_doubled_trades_are_told_apart() {
     };
     assert_tells(1, by_hand, &["missing: 0-1\n"]).await;
     let note = doc! { "queue": &market.queue, "removedBelow": 2_i64 };
-    settled.insert_one(note).await.expect("noted");
+    market.settled().insert_one(note).await.expect("noted");
     assert_tells(0, expired, &["windows removed on purpose: 0-1\n"]).await;
 
     // Three trades that nobody brings, until somebody does.

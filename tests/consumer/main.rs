@@ -6,4 +6,5 @@ mod command_line;
 mod faults;
 mod market;
 mod rejected;
+mod retention;
 mod strangers;

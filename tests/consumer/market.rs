@@ -284,6 +284,15 @@ impl Market {
         self.windows.clone_with_type()
     }
 
+    /// What is settled without being in a window.
+    pub fn settled(&self) -> Collection<Document> {
+        let name = format!("{}.settled", self.windows.name());
+        self.windows
+            .client()
+            .database(&self.database)
+            .collection(&name)
+    }
+
     /// A consumer of this market.
     pub async fn consumer(&self) -> Consumer {
         self.consumer_with(&[]).await

@@ -133,6 +133,8 @@ async fn rejected_trades_are_settled_and_documents_do_not_grow() {
 /// Whether the database refuses all that is written to a collection.
 async fn refuse_writes(market: &Market, collection: &str, refuses: bool) {
     let database = market.documents().client().database(&market.database);
+    // Fails if it is there already.
+    let _ = database.create_collection(collection).await;
     let validator = match refuses {
         true => doc! { "$expr": false },
         false => doc! {},

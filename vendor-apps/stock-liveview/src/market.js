@@ -25,6 +25,9 @@ export class Market extends EventEmitter {
   /** Oldest first, by company. @type {Map<string, Stored[]>} */
   #recent = new Map();
 
+  /** The company of each average, by `_id`. @type {Map<string, string>} */
+  #companyOf = new Map();
+
   /** Names in the order of the page. @type {string[]} */
   #companies = [];
 
@@ -39,24 +42,31 @@ export class Market extends EventEmitter {
       this.emit("skipped");
       return;
     }
+    const { _id: id, company } = stored.average;
+    if ((this.#companyOf.get(id) ?? company) !== company) this.remove(id);
     this.#insert(stored);
   }
 
-  /** Removes an average that was deleted from the database. @param {string} id */
+  /**
+   * Removes an average that was deleted from the database. Most are too old to be here: finding that out costs one
+   * look-up.
+   * @param {string} id
+   */
   remove(id) {
-    for (const [company, recent] of this.#recent) {
-      const index = recent.findIndex(({ average }) => average._id === id);
-      if (index === -1) continue;
-      recent.splice(index, 1);
-      if (recent.length === 0) this.#forget(company);
-      this.emit("replaced");
-      return;
-    }
+    const company = this.#companyOf.get(id);
+    if (company === undefined) return;
+    const recent = /** @type {Stored[]} */ (this.#recent.get(company));
+    const index = recent.findIndex(({ average }) => average._id === id);
+    recent.splice(index, 1);
+    this.#companyOf.delete(id);
+    if (recent.length === 0) this.#forget(company);
+    this.emit("replaced");
   }
 
   /** Removes everything: the collection was dropped. */
   clear() {
     this.#recent.clear();
+    this.#companyOf.clear();
     this.#companies = [];
     this.emit("replaced");
   }
@@ -114,7 +124,11 @@ export class Market extends EventEmitter {
     const isOlderThanAllKept = index === 0 && recent.length >= RECENT_AVERAGES;
     if (isOlderThanAllKept) return;
     recent.splice(index, 0, stored);
-    if (recent.length > RECENT_AVERAGES) recent.shift();
+    this.#companyOf.set(stored.average._id, stored.average.company);
+    if (recent.length > RECENT_AVERAGES) {
+      const oldest = /** @type {Stored} */ (recent.shift());
+      this.#companyOf.delete(oldest.average._id);
+    }
     this.emit("average", stored.average);
   }
 }

@@ -36,7 +36,7 @@ describe("the market", () => {
 
   it("shows companies in alphabetical order", () => {
     const { market } = watchedMarket();
-    for (const company of ["TSLA", "AAPL", "msft", "Ärger"]) market.add(document(1, company));
+    for (const [id, company] of ["TSLA", "AAPL", "msft", "Ärger"].entries()) market.add(document(id, company));
     assert.deepEqual(
       market.newest().map(({ company }) => company),
       ["AAPL", "Ärger", "msft", "TSLA"],
@@ -69,6 +69,23 @@ describe("the market", () => {
     market.remove("9");
     assert.deepEqual(market.companies(), []);
     assert.deepEqual(events, [1, 2, "replaced", "replaced"]);
+  });
+
+  it("moves an average whose company was changed", () => {
+    const { market, events } = watchedMarket();
+    market.add(document(1, "A"));
+    market.add(document(1, "B"));
+    assert.deepEqual(market.companies(), ["B"]);
+    market.remove("1");
+    assert.deepEqual(market.companies(), []);
+    assert.deepEqual(events, [1, "replaced", 1, "replaced"]);
+  });
+
+  it("ignores the removal of what it does not keep", () => {
+    const { market, events } = watchedMarket();
+    for (let id = 1; id <= RECENT_AVERAGES + 1; id += 1) market.add(document(id));
+    market.remove("1");
+    assert.equal(events.includes("replaced"), false);
   });
 
   it("skips documents that are not averages, and emits it", () => {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// deafServer accepts connections, and never reads or writes.
-func deafServer(t *testing.T) string {
+// serve accepts connections until the test ends, hands each to handle, and returns its own address.
+func serve(t *testing.T, handle func(client net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -22,12 +22,20 @@ func deafServer(t *testing.T) string {
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
-			if _, err := listener.Accept(); err != nil {
+			client, err := listener.Accept()
+			if err != nil {
 				return
 			}
+			go handle(client)
 		}
 	}()
 	return listener.Addr().String()
+}
+
+// deafServer accepts connections, and never reads or writes.
+func deafServer(t *testing.T) string {
+	t.Helper()
+	return serve(t, func(net.Conn) {})
 }
 
 func TestOpeningABrokerThatNeverAnswersEndsWithEitherContext(t *testing.T) {
@@ -72,24 +80,10 @@ func TestTheURLBoundsHowLongConnectingMayTake(t *testing.T) {
 // silentServer accepts connections, reads and never writes.
 func silentServer(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				io.Copy(io.Discard, client)
-				client.Close()
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return serve(t, func(client net.Conn) {
+		io.Copy(io.Discard, client)
+		client.Close()
+	})
 }
 
 func openDescriptors(t *testing.T) int {
@@ -137,23 +131,14 @@ func TestManyTriesAtASilentBrokerLeaveNothingBehind(t *testing.T) {
 }
 
 func TestABrokerThatFallsSilentDuringTheLoginRefusesNobody(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		client, err := listener.Accept()
-		if err != nil {
-			return
-		}
+	address := serve(t, func(client net.Conn) {
 		// connection.start of version 0-9 with the mechanism PLAIN, as a frame of channel 0.
 		arguments := "\x00\x0a\x00\x0a\x00\x09\x00\x00\x00\x00\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US"
 		fmt.Fprintf(client, "\x01\x00\x00\x00\x00\x00%c%s\xce", len(arguments), arguments)
 		io.Copy(io.Discard, client)
-	}()
-	_, err = Open(t.Context(), t.Context(), Options{
-		URL: "amqp://user:hush@" + listener.Addr().String() + "/?connection_timeout=300", Queue: "MSFT",
+	})
+	_, err := Open(t.Context(), t.Context(), Options{
+		URL: "amqp://user:hush@" + address + "/?connection_timeout=300", Queue: "MSFT",
 	})
 	if err == nil || IsRefusal(err) || !strings.Contains(err.Error(), "does not answer within 300ms") {
 		t.Errorf("the error is %v", err)
@@ -161,25 +146,14 @@ func TestABrokerThatFallsSilentDuringTheLoginRefusesNobody(t *testing.T) {
 }
 
 func TestAnAlertOfTLSIsNamed(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			// What RabbitMQ's TLS port answers to a client that speaks none: a fatal alert.
-			io.ReadFull(client, make([]byte, 8))
-			client.Write([]byte("\x15\x03\x03\x00\x02\x02\x0a"))
-			client.Close()
-		}
-	}()
+	address := serve(t, func(client net.Conn) {
+		// What RabbitMQ's TLS port answers to a client that speaks none: a fatal alert.
+		io.ReadFull(client, make([]byte, 8))
+		client.Write([]byte("\x15\x03\x03\x00\x02\x02\x0a"))
+		client.Close()
+	})
 	for scheme, says := range map[string]string{"amqp": "the broker speaks TLS on this port; use amqps://", "amqps": "remote error: tls"} {
-		_, err := Open(t.Context(), t.Context(), Options{URL: scheme + "://user:hush@" + listener.Addr().String(), Queue: "MSFT"})
+		_, err := Open(t.Context(), t.Context(), Options{URL: scheme + "://user:hush@" + address, Queue: "MSFT"})
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: the error is %v, want %q", scheme, err, says)
 		}
