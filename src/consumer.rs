@@ -41,13 +41,13 @@ const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Consumes the configured queue until shutdown is requested, whatever happens to broker and database
 /// meanwhile. Returns within five seconds after the request.
-pub async fn consume(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
+pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown) {
     let too_late = async {
         shutdown.requested().await;
         sleep(SHUTDOWN_LIMIT).await;
     };
     tokio::select! {
-        () = sessions(config, store, telemetry, shutdown) => info!("stopped"),
+        () = sessions(config, telemetry, shutdown) => info!("stopped"),
         () = too_late => warn!("stopped before all was stored: the rest stays in the queue"),
     }
 }
@@ -69,12 +69,19 @@ enum Interruption {
 }
 
 /// One session after the other, each from a new connection to its loss.
-async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
+async fn sessions(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown) {
+    let open = insist(telemetry, async || {
+        let store = Store::new(&config.database).await?;
+        store.prepare().await.map(|()| store)
+    });
+    let Some(store) = shutdown.or(open).await else {
+        return;
+    };
     let mut prefetch = config.prefetch();
     loop {
         let open = async {
             insist(telemetry, || store.prepare()).await;
-            Session::open(config, store, telemetry, prefetch).await
+            Session::open(config, &store, telemetry, prefetch).await
         };
         let Some(session) = shutdown.or(open).await else {
             return;

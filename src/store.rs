@@ -1,19 +1,26 @@
 //! The database: one document for each window, with the trades that it counts. What no window tells is in
 //! a second collection: which trades were rejected, and which windows were removed on purpose.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, WriteConcern};
+use mongodb::event::EventHandler;
+use mongodb::event::sdam::SdamEvent;
+use mongodb::options::{
+    Acknowledgment, ClientOptions, IndexOptions, ReadConcern, Tls, WriteConcern,
+};
 use mongodb::{Client, Collection, Database, IndexModel};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::config::DatabaseConfig;
 use crate::ledger::{Range, Ranges, Settled};
 use crate::line::{self, NewWindow};
+use crate::tls::DATABASE;
 use crate::window::{Place, Side};
 
 /// How long one request to the database may take. After that its outcome is unknown. A lost primary
@@ -28,6 +35,9 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(4);
 pub enum StoreError {
     #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
     TimedOut,
+    /// Says why, if it is TLS.
+    #[error("no primary can be reached{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Unreachable(Option<String>),
     #[error("{}", reason(.0))]
     MongoDb(#[from] Error),
     #[error("{message} ({code})")]
@@ -46,7 +56,9 @@ pub enum StoreError {
 /// The problem, in words that do not change while it lasts.
 fn reason(error: &Error) -> String {
     match error.kind.as_ref() {
-        ErrorKind::ServerSelection { .. } => "no primary can be reached".into(),
+        ErrorKind::DnsResolve { message, .. } => {
+            format!("the host in MONGODB_URL (mongodb+srv) cannot be looked up: {message}")
+        }
         ErrorKind::Authentication { .. } => "the user or the password is refused".into(),
         ErrorKind::Command(error) => format!("{} ({})", error.message, error.code_name),
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => {
@@ -316,15 +328,56 @@ pub struct Store {
     windows: Collection<WindowDocument>,
     /// Its name is that of the windows' collection with `.settled`.
     settled: Collection<SettledDocument>,
+    trouble: Trouble,
+}
+
+/// What is wrong with TLS, as far as the driver's latest look at a member tells. Its errors do not say it.
+#[derive(Clone, Debug, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn get(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// What notes it.
+    fn watch(&self, encrypted: bool) -> EventHandler<SdamEvent> {
+        let trouble = self.clone();
+        EventHandler::callback(move |event| match event {
+            SdamEvent::ServerHeartbeatSucceeded(_) => *trouble.lock() = None,
+            SdamEvent::ServerHeartbeatFailed(failed) => {
+                *trouble.lock() = match failed.failure.kind.as_ref() {
+                    ErrorKind::Io(error) => DATABASE.explain(error, encrypted),
+                    _ => None,
+                }
+            }
+            _ => {}
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
     /// Prepares the client. The first request connects.
     ///
     /// # Errors
-    /// When the connection string names hosts that cannot be looked up (`mongodb+srv`).
+    /// When the connection string names hosts that cannot be looked up (`mongodb+srv`), or files that
+    /// cannot be used.
     pub async fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let mut options = ClientOptions::parse(&config.url).await?;
+        let trouble = Trouble::default();
+        if let Some(Tls::Enabled(tls)) = &mut options.tls
+            && tls.ca_file_path.is_none()
+        {
+            // The system's authorities, or those of SSL_CERT_FILE. The driver has authorities of its own,
+            // and takes them only when there are no others.
+            tls.ca_file_path = openssl_probe::probe().cert_file;
+        }
+        let encrypted = matches!(options.tls, Some(Tls::Enabled(_)));
+        options.sdam_event_handler = Some(trouble.watch(encrypted));
         options
             .app_name
             .get_or_insert_with(|| "stock-consumer".into());
@@ -352,6 +405,7 @@ impl Store {
             windows: database.collection(&config.collection),
             settled: database.collection(&format!("{}.settled", config.collection)),
             database,
+            trouble,
         })
     }
 
@@ -381,14 +435,16 @@ impl Store {
             ),
             index("latest", doc! { "company": 1, "_id": -1 }, None, None),
         ];
-        timed(self.windows.create_indexes(indexes)).await?;
+        self.timed(self.windows.create_indexes(indexes)).await?;
         let epochs = index(
             "epochs",
             doc! { "queue": 1, "epoch": 1, "_id": -1 },
             None,
             None,
         );
-        timed(self.settled.create_index(epochs)).await.map(drop)
+        self.timed(self.settled.create_index(epochs))
+            .await
+            .map(drop)
     }
 
     /// The queue's last window.
@@ -398,7 +454,7 @@ impl Store {
             .find_one(doc! { "queue": queue, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
             .projection(fields(&Stored::FIELDS));
-        timed(last).await?.map(|last| last.place()).transpose()
+        self.timed(last).await?.map(|last| last.place()).transpose()
     }
 
     /// Which trades of an epoch are settled. A few look-ups, however many windows there are.
@@ -408,7 +464,7 @@ impl Store {
             .find_one(doc! { "queue": queue, "ledger.epoch": epoch, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
             .projection(fields(&Stored::FIELDS));
-        let last = timed(last).await?;
+        let last = self.timed(last).await?;
         let ledgers = last.iter().flat_map(|last| &last.ledger);
         let mut settled = ledgers
             .filter(|ledger| ledger.epoch == epoch)
@@ -428,8 +484,9 @@ impl Store {
             .find(doc! { "queue": queue, "epoch": epoch })
             .sort(doc! { "_id": -1 })
             .limit(RECORDS);
-        let records: Vec<SettledDocument> =
-            timed(async { records.await?.try_collect().await }).await?;
+        let records: Vec<SettledDocument> = self
+            .timed(async { records.await?.try_collect().await })
+            .await?;
         for record in records {
             if let SettledDocument::Rejected { rejected, .. } = record {
                 settled.extend(&ranges(&rejected));
@@ -485,7 +542,8 @@ impl Store {
             .limit(1001)
             .projection(fields(&Stored::FIELDS))
             .read_concern(concern);
-        timed(async { windows.await?.try_collect().await }).await
+        self.timed(async { windows.await?.try_collect().await })
+            .await
     }
 
     /// Writes windows in order, and stops at the first one that is refused: a window is never stored
@@ -532,7 +590,7 @@ impl Store {
                 "wtimeout": REQUEST_TIMEOUT.as_millis() as i64,
             },
         };
-        let answer = timed(self.database.run_command(command)).await?;
+        let answer = self.timed(self.database.run_command(command)).await?;
         let errors = answer.get_array("writeErrors").ok();
         let error = errors.and_then(|errors| errors.first()?.as_document());
         let error = error.or_else(|| answer.get_document("writeConcernError").ok());
@@ -560,7 +618,27 @@ impl Store {
                 rejected: pairs(ranges),
                 recorded_at,
             });
-        timed(self.settled.insert_many(records)).await.map(drop)
+        self.timed(self.settled.insert_many(records))
+            .await
+            .map(drop)
+    }
+
+    /// Limits the time of a request. A request that timed out may still take effect.
+    async fn timed<T>(
+        &self,
+        request: impl IntoFuture<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        match timeout(REQUEST_TIMEOUT, request.into_future()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if matches!(*error.kind, ErrorKind::ServerSelection { .. }) => {
+                Err(StoreError::Unreachable(self.trouble.get()))
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(match self.trouble.get() {
+                None => StoreError::TimedOut,
+                trouble => StoreError::Unreachable(trouble),
+            }),
+        }
     }
 
     fn stored(&self) -> Collection<Stored> {
@@ -574,12 +652,12 @@ impl Store {
             .find(doc! { "window": { "$exists": true } })
             .sort(doc! { "queue": 1, "window": 1 })
             .projection(fields(&["queue", "window", "count", "trades", "ledger"]));
-        timed(windows).await
+        self.timed(windows).await
     }
 
     /// All that is settled without being in a window.
     pub async fn settled(&self) -> Result<mongodb::Cursor<SettledDocument>, StoreError> {
-        timed(self.settled.find(doc! {})).await
+        self.timed(self.settled.find(doc! {})).await
     }
 }
 
@@ -589,12 +667,4 @@ fn fields(names: &[&str]) -> Document {
         .iter()
         .map(|name| ((*name).to_owned(), Bson::from(1)))
         .collect()
-}
-
-/// Limits the time of a request. A request that timed out may still take effect.
-async fn timed<T>(request: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(StoreError::TimedOut),
-    }
 }

@@ -6,3 +6,4 @@ mod faults;
 mod market;
 mod rejected;
 mod strangers;
+mod tls;
