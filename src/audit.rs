@@ -9,8 +9,9 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::config::DatabaseConfig;
+use crate::document::{AuditedWindow, EpochDocument, SettledDocument, ranges};
 use crate::ledger::{Range, Ranges};
-use crate::store::{AuditedWindow, EpochDocument, SettledDocument, Store, StoreError, ranges};
+use crate::store::{Store, StoreError};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@
 //!    queue of rejected messages.
 //! 4. [`line`] decides what becomes of it: [`ledger`] tells whether it has been counted before,
 //!    [`window`] collects trades and averages each full window.
-//! 5. [`store`] writes windows to the database, in order.
+//! 5. [`store`] writes windows to the database, in order, as [`document`]s.
 //! 6. [`consumer`] does what the line decides, and acknowledges a window's trades once it is stored.
 //!
 //! [`command_line`] starts and ends it, [`retention`] removes windows that are too old, [`tls`] explains
@@ -23,6 +23,7 @@ pub mod broker;
 pub mod command_line;
 pub mod config;
 pub mod consumer;
+pub mod document;
 pub mod http;
 pub mod ledger;
 pub mod line;
