@@ -8,8 +8,10 @@ use futures_util::TryStreamExt;
 use tracing::warn;
 
 use crate::backoff::Backoff;
+use crate::config::DatabaseConfig;
+use crate::document::{AuditedWindow, EpochDocument, SettledDocument, ranges};
 use crate::ledger::{Range, Ranges};
-use crate::store::{AuditedWindow, EpochDocument, SettledDocument, Store, StoreError, ranges};
+use crate::store::{Store, StoreError};
 
 /// How long an audit waits for the database: longer than members need to elect a primary.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -130,12 +132,12 @@ impl Audit {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn of(store: &Store) -> Result<Self, StoreError> {
+    pub async fn of(database: &DatabaseConfig) -> Result<Self, StoreError> {
         let began = Instant::now();
         let mut backoff = Backoff::default();
         let mut told = String::new();
         loop {
-            let error = match Self::read(store).await {
+            let error = match Self::read(database).await {
                 Err(error) if began.elapsed() < PATIENCE => error.to_string(),
                 outcome => return outcome,
             };
@@ -147,7 +149,8 @@ impl Audit {
         }
     }
 
-    async fn read(store: &Store) -> Result<Self, StoreError> {
+    async fn read(database: &DatabaseConfig) -> Result<Self, StoreError> {
+        let store = Store::new(database).await?;
         let mut audit = Self::default();
         // First the windows: a trade that is rejected meanwhile is not missed.
         let mut windows = store.audit().await?;

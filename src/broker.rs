@@ -15,7 +15,6 @@ use lapin::options::{
     ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::tcp::TLSConfig;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{
@@ -30,6 +29,7 @@ use tokio::time::{sleep, timeout};
 use crate::backoff::Backoff;
 use crate::config::BrokerConfig;
 use crate::telemetry::Telemetry;
+use crate::tls::BROKER;
 use crate::trade::Rejection;
 
 /// How long one request to the broker may take.
@@ -62,6 +62,8 @@ pub enum BrokerError {
     Unroutable(String),
     #[error("the broker is short of memory or disk space, and takes no messages")]
     Blocked,
+    #[error("{0}")]
+    Tls(String),
     #[error(transparent)]
     Amqp(#[from] lapin::Error),
 }
@@ -108,6 +110,8 @@ impl Connection {
         let limit = limit.map_or(REQUEST_TIMEOUT, Duration::from_millis);
         let name = format!("stock-consumer {} ({purpose})", config.queue);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let encrypted = url.scheme == AMQPScheme::AMQPS;
+        let tls = config.tls.clone();
         let socket = Arc::new(Socket::default());
         let kept = Arc::downgrade(&socket);
         let connection = lapin::Connection::connector(
@@ -127,7 +131,10 @@ impl Connection {
                     }
                     match scheme {
                         AMQPScheme::AMQP => Ok(stream),
-                        AMQPScheme::AMQPS => stream.into_tls(&host, TLSConfig::default()).await,
+                        AMQPScheme::AMQPS => {
+                            let name = tls.server_name.as_deref().unwrap_or(&host);
+                            stream.into_rustls(&tls.connector()?, name).await
+                        }
                     }
                 };
                 let stream: io::Result<_> = timeout(limit, connect)
@@ -138,10 +145,19 @@ impl Connection {
             properties,
         );
         match timeout(limit, connection).await {
-            Ok(amqp) => Ok(Self {
-                amqp: amqp?,
+            Ok(Ok(amqp)) => Ok(Self {
+                amqp,
                 _socket: socket,
             }),
+            Ok(Err(error)) => {
+                let explanation = match error.kind() {
+                    ErrorKind::IOError(cause) => BROKER.explain(cause, encrypted),
+                    // An alert of TLS is no AMQP.
+                    ErrorKind::ParsingError(_) => Some(BROKER.explain_end(encrypted)),
+                    _ => None,
+                };
+                Err(explanation.map_or_else(|| error.into(), BrokerError::Tls))
+            }
             Err(_) => Err(BrokerError::TimedOut(limit)),
         }
     }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::audit::Audit;
 use crate::config::{ConfigError, Reader};
 use crate::shutdown::Shutdown;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::{StartError, http, run, telemetry};
 
 /// `EX_USAGE` and `EX_CONFIG` of sysexits.h.
@@ -35,12 +35,15 @@ Options:
   --version    Prints the version
 
 Environment (a variable that holds a secret can be given as NAME_FILE, the path of a file):
-  RABBITMQ_URL        amqp://USER:PASSWORD@HOST:PORT/VHOST, amqps for TLS    required  (or _FILE)
+  RABBITMQ_URL        amqp://USER:PASSWORD@HOST:PORT/VHOST, amqps for TLS    required  (or _FILE);
+                      for TLS also ?cacertfile=FILE&certfile=FILE&keyfile=FILE
   RABBITMQ_QUEUE      the queue to read                                      required
   COMPANY             the company whose trades it carries                    the queue's name
-  MONGODB_URL         mongodb://USER:PASSWORD@HOST,HOST,HOST/?replicaSet=NAME  required  (or _FILE)
+  MONGODB_URL         mongodb://USER:PASSWORD@HOST,HOST,HOST/?replicaSet=NAME  required  (or _FILE);
+                      for TLS also &tls=true&tlsCAFile=FILE&tlsCertificateKeyFile=FILE
   MONGODB_DB          the database                                           stockmarket
   MONGODB_COLLECTION  the collection                                         stocks
+  SSL_CERT_FILE       the authorities to trust when the URL names none       the system's
   BATCH_SIZE          trades in a window, 1 to 65535                         1000
   WINDOWS_IN_FLIGHT   full windows that may wait for the database, 1 to 64   8
   RETENTION           how long windows are kept, such as 12h, 30d or 1y      for ever
@@ -115,7 +118,7 @@ fn consume() -> Result<ExitCode, Failure> {
 fn audit() -> Result<ExitCode, Failure> {
     let database = configure(Reader::database)?;
     runtime()?.block_on(async {
-        let audit = Audit::of(&Store::new(&database).await?).await?;
+        let audit = Audit::of(&database).await?;
         print!("{audit}");
         Ok(if audit.is_sound() {
             ExitCode::SUCCESS

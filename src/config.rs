@@ -1,14 +1,18 @@
 //! Configuration, read from environment variables. The fields' documentation is the reference.
 
 use std::fmt;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
-use mongodb::options::ConnectionString;
+use mongodb::options::{ConnectionString, Tls};
 use serde::Deserialize;
+use url::Url;
 
+use crate::tls::BrokerTls;
 use crate::trade::Rules;
 
 /// The configuration of a consumer.
@@ -42,6 +46,8 @@ impl Config {
 pub struct BrokerConfig {
     /// `RABBITMQ_URL` or `RABBITMQ_URL_FILE`: an AMQP URL, `amqps` for TLS; required.
     pub url: AMQPUri,
+    /// In the URL's query.
+    pub tls: BrokerTls,
     /// `RABBITMQ_QUEUE`: the queue to read; required. Trades must be of the company of the same
     /// name, unless `COMPANY` names another.
     pub queue: String,
@@ -50,7 +56,7 @@ pub struct BrokerConfig {
 /// The database, and the collection of the windows.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// `MONGODB_URL` or `MONGODB_URL_FILE`: a MongoDB connection string; required.
+    /// `MONGODB_URL` or `MONGODB_URL_FILE`: a MongoDB connection string, `tls=true` for TLS; required.
     pub url: String,
     /// `MONGODB_DB`: default `stockmarket`.
     pub database: String,
@@ -279,10 +285,10 @@ impl Reader {
 
     fn broker(&mut self) -> Option<BrokerConfig> {
         let url = self.secret(RABBITMQ_URL, |v| (&v.rabbitmq_url, &v.rabbitmq_url_file));
-        let url = url.and_then(|url| match AMQPUri::from_str(&url) {
-            Ok(url) => Some(url),
+        let url = url.and_then(|url| match (AMQPUri::from_str(&url), Url::parse(&url)) {
+            (Ok(uri), Ok(url)) => Some((uri, self.broker_tls(&url)?)),
             // The parser's own message could contain the password.
-            Err(_) => self.problem(RABBITMQ_URL, "is not an AMQP URL"),
+            _ => self.problem(RABBITMQ_URL, "is not an AMQP URL"),
         });
         let queue = match self.variables.rabbitmq_queue.take() {
             None => self.problem(RABBITMQ_QUEUE, "is missing"),
@@ -292,16 +298,67 @@ impl Reader {
             }
             queue => queue,
         };
+        let (url, tls) = url?;
         Some(BrokerConfig {
-            url: url?,
+            url,
+            tls,
             queue: queue?,
         })
+    }
+
+    fn broker_tls(&mut self, url: &Url) -> Option<BrokerTls> {
+        let parameter = |name| {
+            let mut query = url.query_pairs();
+            let (_, value) = query.find(|(key, value)| key == name && !value.is_empty())?;
+            Some(value.into_owned())
+        };
+        let file = |name| parameter(name).map(PathBuf::from);
+        let identity = match (file("certfile"), file("keyfile")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => {
+                let what = "has only one of certfile and keyfile in its query";
+                return self.problem(RABBITMQ_URL, what);
+            }
+        };
+        let tls = BrokerTls {
+            authorities: file("cacertfile"),
+            identity,
+            server_name: parameter("server_name_indication"),
+        };
+        self.readable(RABBITMQ_URL, tls.files())?;
+        Some(tls)
+    }
+
+    /// Reports the first file in a URL that cannot be read.
+    fn readable<'a>(
+        &mut self,
+        url: Named,
+        files: impl IntoIterator<Item = (&'static str, &'a Path)>,
+    ) -> Option<()> {
+        for (parameter, file) in files {
+            if let Err(error) = File::open(file) {
+                let file = file.display();
+                let what = format!("names {parameter}={file}, which cannot be read: {error}");
+                return self.problem(url, what);
+            }
+        }
+        Some(())
     }
 
     fn database_config(&mut self) -> Option<DatabaseConfig> {
         let url = self.secret(MONGODB_URL, |v| (&v.mongodb_url, &v.mongodb_url_file));
         let url = url.and_then(|url| match ConnectionString::parse(&url) {
-            Ok(_) => Some(url),
+            Ok(ConnectionString { tls, .. }) => {
+                if let Some(Tls::Enabled(tls)) = &tls {
+                    let authorities = tls.ca_file_path.as_deref();
+                    let identity = tls.cert_key_file_path.as_deref();
+                    let authorities = authorities.map(|file| ("tlsCAFile", file));
+                    let identity = identity.map(|file| ("tlsCertificateKeyFile", file));
+                    self.readable(MONGODB_URL, authorities.into_iter().chain(identity))?;
+                }
+                Some(url)
+            }
             Err(_) => self.problem(MONGODB_URL, "is not a MongoDB connection string"),
         });
         let database = self
@@ -517,6 +574,26 @@ mod tests {
                 "RABBITMQ_URL",
                 "amqp://me:hush@localhost:port/",
                 "not an AMQP URL",
+            ),
+            (
+                "RABBITMQ_URL",
+                "amqps://me:hush@localhost/?cacertfile=/no/such/file",
+                "names cacertfile=/no/such/file, which cannot be read",
+            ),
+            (
+                "RABBITMQ_URL",
+                "amqps://me:hush@localhost/?certfile=a.pem",
+                "only one of certfile and keyfile",
+            ),
+            (
+                "MONGODB_URL",
+                "mongodb://me:hush@localhost/?tls=true&tlsCAFile=/no/such/file",
+                "names tlsCAFile=/no/such/file, which cannot be read",
+            ),
+            (
+                "MONGODB_URL",
+                "mongodb://me:hush@localhost/?tls=true&tlsCertificateKeyFile=/no/such/file",
+                "names tlsCertificateKeyFile=/no/such/file",
             ),
             ("RABBITMQ_QUEUE", "", "missing"),
             ("RABBITMQ_QUEUE", long, "longer than 246 bytes"),

@@ -14,9 +14,11 @@ use tracing::{debug, info, warn};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Connection, Rejects, Subscription};
 use crate::config::Config;
+use crate::document::WindowDocument;
 use crate::line::{Action, Line, Message, Outcome, Verdict};
+use crate::retention::retain;
 use crate::shutdown::Shutdown;
-use crate::store::{Store, StoreError, WindowDocument};
+use crate::store::{Store, StoreError};
 use crate::telemetry::{Server, Telemetry};
 use crate::trade::Identity;
 use crate::window::{MOST_EPOCHS, Place};
@@ -41,13 +43,26 @@ const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
 /// Consumes the configured queue until shutdown is requested, whatever happens to broker and database
 /// meanwhile. Returns within five seconds after the request.
-pub async fn consume(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
+pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown) {
     let too_late = async {
         shutdown.requested().await;
         sleep(SHUTDOWN_LIMIT).await;
     };
+    let work = async {
+        let open = insist(telemetry, async || {
+            let store = Store::new(&config.database).await?;
+            store.prepare().await.map(|()| store)
+        });
+        let Some(store) = shutdown.or(open).await else {
+            return;
+        };
+        tokio::select! {
+            () = sessions(config, &store, telemetry, shutdown) => {}
+            () = retain(config, &store, telemetry) => {}
+        }
+    };
     tokio::select! {
-        () = sessions(config, store, telemetry, shutdown) => info!("stopped"),
+        () = work => info!("stopped"),
         () = too_late => warn!("stopped before all was stored: the rest stays in the queue"),
     }
 }

@@ -9,10 +9,11 @@
 //!    queue of rejected messages.
 //! 4. [`line`] decides what becomes of it: [`ledger`] tells whether it has been counted before,
 //!    [`window`] collects trades and averages each full window.
-//! 5. [`store`] writes windows to the database, in order.
+//! 5. [`store`] writes windows to the database, in order, as [`document`]s.
 //! 6. [`consumer`] does what the line decides, and acknowledges a window's trades once it is stored.
 //!
-//! [`command_line`] starts and ends it, [`retention`] removes windows that are too old. Beside them, [`telemetry`] and [`http`] show what happens, and
+//! [`command_line`] starts and ends it, [`retention`] removes windows that are too old, [`tls`] explains
+//! why broker or database do not let it in. Beside them, [`telemetry`] and [`http`] show what happens, and
 //! [`audit`] proves from the database that it happened exactly once. [`trade`], [`line`],
 //! [`ledger`] and [`window`] know neither broker nor database.
 
@@ -22,6 +23,7 @@ pub mod broker;
 pub mod command_line;
 pub mod config;
 pub mod consumer;
+pub mod document;
 pub mod http;
 pub mod ledger;
 pub mod line;
@@ -29,6 +31,7 @@ mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod trade;
 pub mod window;
 
@@ -36,7 +39,6 @@ use std::io;
 
 use config::Config;
 use shutdown::Shutdown;
-use store::{Store, StoreError};
 use telemetry::Telemetry;
 
 /// Why a consumer cannot start.
@@ -47,8 +49,6 @@ pub enum StartError {
         address: std::net::SocketAddr,
         error: io::Error,
     },
-    #[error("MONGODB_URL cannot be used: {0}")]
-    Store(#[from] StoreError),
 }
 
 /// Runs a consumer until shutdown is requested: the whole program but for its command line.
@@ -61,11 +61,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
         .await
         .map_err(|error| StartError::Listen { address, error })?;
     let telemetry = Telemetry::new(&config.broker.queue);
-    let store = Store::new(&config.database).await?;
     tracing::info!(queue = config.broker.queue, batch_size = config.batch_size, %address, "started");
     tokio::select! {
-        () = consumer::consume(&config, &store, &telemetry, &shutdown) => {}
-        () = retention::retain(&config, &store, &telemetry) => {}
+        () = consumer::consume(&config, &telemetry, &shutdown) => {}
         outcome = http::serve(listener, telemetry.clone()) => {
             // It serves until it is dropped.
             outcome.map_err(|error| StartError::Listen { address, error })?;

@@ -1,20 +1,31 @@
 //! The database: one document for each window, with the trades that it counts. What no window tells is in
 //! a second collection: which trades were rejected, and which windows were removed on purpose.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::{Error, ErrorKind};
-use mongodb::options::{Acknowledgment, ClientOptions, IndexOptions, ReadConcern, WriteConcern};
+use mongodb::event::EventHandler;
+use mongodb::event::sdam::SdamEvent;
+use mongodb::options::{
+    Acknowledgment, ClientOptions, IndexOptions, ReadConcern, Tls, WriteConcern,
+};
 use mongodb::{Client, Collection, Database, IndexModel};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::config::DatabaseConfig;
-use crate::ledger::{Range, Ranges, Settled};
-use crate::line::{self, NewWindow};
-use crate::window::{Place, Side};
+use crate::document::{
+    AuditedWindow, EpochDocument, SCHEMA_VERSION, SettledDocument, WindowDocument, first_version,
+    pairs, ranges,
+};
+use crate::ledger::{Ranges, Settled};
+use crate::line;
+use crate::tls::DATABASE;
+use crate::window::Place;
 
 /// How long one request to the database may take. After that its outcome is unknown. A lost primary
 /// must be noticed even if its host is silent.
@@ -28,6 +39,9 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(4);
 pub enum StoreError {
     #[error("no answer within {} s", REQUEST_TIMEOUT.as_secs())]
     TimedOut,
+    /// Says why, if it is TLS.
+    #[error("no primary can be reached{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Unreachable(Option<String>),
     #[error("{}", reason(.0))]
     MongoDb(#[from] Error),
     #[error("{message} ({code})")]
@@ -46,7 +60,9 @@ pub enum StoreError {
 /// The problem, in words that do not change while it lasts.
 fn reason(error: &Error) -> String {
     match error.kind.as_ref() {
-        ErrorKind::ServerSelection { .. } => "no primary can be reached".into(),
+        ErrorKind::DnsResolve { message, .. } => {
+            format!("the host in MONGODB_URL (mongodb+srv) cannot be looked up: {message}")
+        }
         ErrorKind::Authentication { .. } => "the user or the password is refused".into(),
         ErrorKind::Command(error) => format!("{} ({})", error.message, error.code_name),
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => {
@@ -65,157 +81,6 @@ impl StoreError {
     /// Whether the database refused a window because the index [`FENCE`] is missing.
     pub fn is_unfenced(&self) -> bool {
         matches!(self, Self::Write { code: 2, message } if message.contains("hint provided"))
-    }
-}
-
-/// The form of [`WindowDocument`]. Documents without a version have the first form; later ones only add
-/// fields that may be missing. A consumer refuses to continue after a form that it does not know.
-pub const SCHEMA_VERSION: i32 = 2;
-
-fn first_version() -> i32 {
-    1
-}
-
-/// A stored window: the average for readers, and the ledger for consumers.
-///
-/// Every reader of the collection knows `company` and `avgPrice`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WindowDocument {
-    #[serde(rename = "_id")]
-    pub id: ObjectId,
-    pub company: String,
-    pub avg_price: f64,
-    pub count: i32,
-    pub buy: SideDocument,
-    pub sell: SideDocument,
-    pub min_price: f64,
-    pub max_price: f64,
-    pub first_trade_at: Option<DateTime>,
-    pub last_trade_at: Option<DateTime>,
-    pub closed_at: DateTime,
-    /// See [`SCHEMA_VERSION`].
-    #[serde(default = "first_version")]
-    pub schema_version: i32,
-    pub queue: String,
-    /// Counts 0, 1, 2, … in the queue. A unique index makes it the fence between consumers.
-    pub window: i64,
-    /// Which trades went in.
-    pub trades: Vec<EpochDocument>,
-    /// For each epoch in `trades`: all its trades that went into this window or an earlier one, or were
-    /// rejected, as far as that is remembered.
-    pub ledger: Vec<EpochDocument>,
-}
-
-/// The trades on one side of the market.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SideDocument {
-    pub count: i32,
-    /// Null when there was none.
-    pub avg_price: Option<f64>,
-}
-
-/// Sequence numbers of one epoch, as `[first, last]` pairs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochDocument {
-    pub epoch: String,
-    /// Only in a ledger: below this number, ranges are missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<i64>,
-    pub ranges: Vec<[i64; 2]>,
-}
-
-/// Sequence numbers are at most `i64::MAX`: see [`crate::trade::Identity`].
-fn pairs(ranges: &Ranges) -> Vec<[i64; 2]> {
-    let pair = |range: &Range| [range.first as i64, range.last as i64];
-    ranges.as_slice().iter().map(pair).collect()
-}
-
-/// The set of sequence numbers. Ignores invalid pairs.
-pub fn ranges(pairs: &[[i64; 2]]) -> Ranges {
-    let range = |&[first, last]: &[i64; 2]| {
-        (0 <= first && first <= last).then_some(Range {
-            first: first as u64,
-            last: last as u64,
-        })
-    };
-    pairs.iter().filter_map(range).collect()
-}
-
-impl EpochDocument {
-    fn new(epoch: String, ranges: &Ranges) -> Self {
-        Self {
-            epoch,
-            floor: None,
-            ranges: pairs(ranges),
-        }
-    }
-
-    fn ledger(epoch: String, settled: &Settled) -> Self {
-        Self {
-            floor: (settled.floor > 0).then_some(settled.floor as i64),
-            ..Self::new(epoch, &settled.ranges)
-        }
-    }
-
-    /// What a ledger remembers.
-    pub fn settled(&self) -> Settled {
-        Settled {
-            floor: self.floor.unwrap_or(0).max(0) as u64,
-            ranges: self.ranges(),
-        }
-    }
-
-    /// The set of sequence numbers.
-    pub fn ranges(&self) -> Ranges {
-        ranges(&self.ranges)
-    }
-}
-
-impl From<Side> for SideDocument {
-    fn from(side: Side) -> Self {
-        Self {
-            count: side.count as i32,
-            avg_price: side.average_price,
-        }
-    }
-}
-
-impl WindowDocument {
-    /// The document of a window that closes now.
-    pub fn new(company: &str, queue: &str, window: NewWindow) -> Self {
-        let NewWindow {
-            place,
-            average,
-            trades,
-            ledger,
-        } = window;
-        let date = |seconds: u64| DateTime::from_millis((seconds as i64).saturating_mul(1000));
-        Self {
-            id: place.id,
-            company: company.into(),
-            avg_price: average.average_price,
-            count: average.count as i32,
-            buy: average.buy.into(),
-            sell: average.sell.into(),
-            min_price: average.min_price,
-            max_price: average.max_price,
-            first_trade_at: average.first_trade_at.map(date),
-            last_trade_at: average.last_trade_at.map(date),
-            closed_at: DateTime::now(),
-            schema_version: SCHEMA_VERSION,
-            queue: queue.into(),
-            window: place.number,
-            trades: trades
-                .into_iter()
-                .map(|(epoch, ranges)| EpochDocument::new(epoch, &ranges))
-                .collect(),
-            ledger: ledger
-                .into_iter()
-                .map(|(epoch, settled)| EpochDocument::ledger(epoch, &settled))
-                .collect(),
-        }
     }
 }
 
@@ -273,36 +138,6 @@ struct Aged {
     closed_at: DateTime,
 }
 
-/// The fields of a stored window that an audit reads.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct AuditedWindow {
-    pub queue: String,
-    pub window: i64,
-    pub count: i64,
-    pub trades: Vec<EpochDocument>,
-    pub ledger: Vec<EpochDocument>,
-}
-
-/// What is settled without being in a window: one of the two, for a queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", untagged)]
-pub enum SettledDocument {
-    /// These trades of an epoch were moved to the queue of rejected messages.
-    Rejected {
-        queue: String,
-        epoch: String,
-        rejected: Vec<[i64; 2]>,
-        #[serde(rename = "recordedAt")]
-        recorded_at: DateTime,
-    },
-    /// The windows below this number were removed on purpose. Its `_id` is the queue.
-    Removed {
-        queue: String,
-        #[serde(rename = "removedBelow")]
-        removed_below: i64,
-    },
-}
-
 /// The index that keeps window numbers of a queue unique.
 pub const FENCE: &str = "fence";
 
@@ -330,15 +165,56 @@ pub struct Store {
     windows: Collection<WindowDocument>,
     /// Its name is that of the windows' collection with `.settled`.
     settled: Collection<SettledDocument>,
+    trouble: Trouble,
+}
+
+/// What is wrong with TLS, as far as the driver's latest look at a member tells. Its errors do not say it.
+#[derive(Clone, Debug, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn get(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// What notes it.
+    fn watch(&self, encrypted: bool) -> EventHandler<SdamEvent> {
+        let trouble = self.clone();
+        EventHandler::callback(move |event| match event {
+            SdamEvent::ServerHeartbeatSucceeded(_) => *trouble.lock() = None,
+            SdamEvent::ServerHeartbeatFailed(failed) => {
+                *trouble.lock() = match failed.failure.kind.as_ref() {
+                    ErrorKind::Io(error) => DATABASE.explain(error, encrypted),
+                    _ => None,
+                }
+            }
+            _ => {}
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
     /// Prepares the client. The first request connects.
     ///
     /// # Errors
-    /// When the connection string names hosts that cannot be looked up (`mongodb+srv`).
+    /// When the connection string names hosts that cannot be looked up (`mongodb+srv`), or files that
+    /// cannot be used.
     pub async fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
         let mut options = ClientOptions::parse(&config.url).await?;
+        let trouble = Trouble::default();
+        if let Some(Tls::Enabled(tls)) = &mut options.tls
+            && tls.ca_file_path.is_none()
+        {
+            // The system's authorities, or those of SSL_CERT_FILE. The driver has authorities of its own,
+            // and takes them only when there are no others.
+            tls.ca_file_path = openssl_probe::probe().cert_file;
+        }
+        let encrypted = matches!(options.tls, Some(Tls::Enabled(_)));
+        options.sdam_event_handler = Some(trouble.watch(encrypted));
         options
             .app_name
             .get_or_insert_with(|| "stock-consumer".into());
@@ -366,6 +242,7 @@ impl Store {
             windows: database.collection(&config.collection),
             settled: database.collection(&format!("{}.settled", config.collection)),
             database,
+            trouble,
         })
     }
 
@@ -395,14 +272,16 @@ impl Store {
             ),
             index("latest", doc! { "company": 1, "_id": -1 }, None, None),
         ];
-        timed(self.windows.create_indexes(indexes)).await?;
+        self.timed(self.windows.create_indexes(indexes)).await?;
         let epochs = doc! { "queue": 1, "epoch": 1, "_id": -1 };
         let ages = doc! { "queue": 1, "recordedAt": 1 };
         let indexes = [
             index("epochs", epochs, None, None),
             index("ages", ages, None, None),
         ];
-        timed(self.settled.create_indexes(indexes)).await.map(drop)
+        self.timed(self.settled.create_indexes(indexes))
+            .await
+            .map(drop)
     }
 
     /// The queue's last window.
@@ -412,7 +291,7 @@ impl Store {
             .find_one(doc! { "queue": queue, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
             .projection(fields(&Stored::FIELDS));
-        timed(last).await?.map(|last| last.place()).transpose()
+        self.timed(last).await?.map(|last| last.place()).transpose()
     }
 
     /// Which trades of an epoch are settled. A few look-ups, however many windows there are.
@@ -422,7 +301,7 @@ impl Store {
             .find_one(doc! { "queue": queue, "ledger.epoch": epoch, "window": { "$exists": true } })
             .sort(doc! { "window": -1 })
             .projection(fields(&Stored::FIELDS));
-        let last = timed(last).await?;
+        let last = self.timed(last).await?;
         let ledgers = last.iter().flat_map(|last| &last.ledger);
         let mut settled = ledgers
             .filter(|ledger| ledger.epoch == epoch)
@@ -442,8 +321,9 @@ impl Store {
             .find(doc! { "queue": queue, "epoch": epoch })
             .sort(doc! { "_id": -1 })
             .limit(RECORDS);
-        let records: Vec<SettledDocument> =
-            timed(async { records.await?.try_collect().await }).await?;
+        let records: Vec<SettledDocument> = self
+            .timed(async { records.await?.try_collect().await })
+            .await?;
         for record in records {
             if let SettledDocument::Rejected { rejected, .. } = record {
                 settled.extend(&ranges(&rejected));
@@ -499,7 +379,8 @@ impl Store {
             .limit(1001)
             .projection(fields(&Stored::FIELDS))
             .read_concern(concern);
-        timed(async { windows.await?.try_collect().await }).await
+        self.timed(async { windows.await?.try_collect().await })
+            .await
     }
 
     /// Writes windows in order, and stops at the first one that is refused: a window is never stored
@@ -546,7 +427,7 @@ impl Store {
                 "wtimeout": REQUEST_TIMEOUT.as_millis() as i64,
             },
         };
-        let answer = timed(self.database.run_command(command)).await?;
+        let answer = self.timed(self.database.run_command(command)).await?;
         let errors = answer.get_array("writeErrors").ok();
         let error = errors.and_then(|errors| errors.first()?.as_document());
         let error = error.or_else(|| answer.get_document("writeConcernError").ok());
@@ -574,7 +455,27 @@ impl Store {
                 rejected: pairs(ranges),
                 recorded_at,
             });
-        timed(self.settled.insert_many(records)).await.map(drop)
+        self.timed(self.settled.insert_many(records))
+            .await
+            .map(drop)
+    }
+
+    /// Limits the time of a request. A request that timed out may still take effect.
+    async fn timed<T>(
+        &self,
+        request: impl IntoFuture<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        match timeout(REQUEST_TIMEOUT, request.into_future()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if matches!(*error.kind, ErrorKind::ServerSelection { .. }) => {
+                Err(StoreError::Unreachable(self.trouble.get()))
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(match self.trouble.get() {
+                None => StoreError::TimedOut,
+                trouble => StoreError::Unreachable(trouble),
+            }),
+        }
     }
 
     /// Removes up to [`STEP`] of the queue's oldest windows, if they closed longer ago than `retention`, and
@@ -607,7 +508,9 @@ impl Store {
     /// The earlier time of two clocks, so that one that is fast does not remove everything: this
     /// machine's and the database's.
     async fn now(&self) -> Result<DateTime, StoreError> {
-        let hello = timed(self.database.run_command(doc! { "hello": 1 })).await?;
+        let hello = self
+            .timed(self.database.run_command(doc! { "hello": 1 }))
+            .await?;
         let now = DateTime::now();
         let theirs = hello.get_datetime("localTime");
         Ok(theirs.map_or(now, |theirs| now.min(*theirs)))
@@ -621,7 +524,8 @@ impl Store {
             .sort(doc! { "window": 1 })
             .limit(STEP as i64 + 1)
             .projection(fields(&["window", "closedAt"]));
-        timed(async { windows.await?.try_collect().await }).await
+        self.timed(async { windows.await?.try_collect().await })
+            .await
     }
 
     async fn remove_below(&self, queue: &str, number: i64) -> Result<(), StoreError> {
@@ -632,9 +536,9 @@ impl Store {
                 doc! { "$set": { "queue": queue }, "$max": { "removedBelow": number } },
             )
             .upsert(true);
-        timed(noted).await?;
+        self.timed(noted).await?;
         let old = doc! { "queue": queue, "window": { "$lt": number } };
-        timed(self.windows.delete_many(old)).await.map(drop)
+        self.timed(self.windows.delete_many(old)).await.map(drop)
     }
 
     async fn remove_records(&self, queue: &str, limit: DateTime) -> Result<(), StoreError> {
@@ -643,13 +547,13 @@ impl Store {
             .find(doc! { "queue": queue, "recordedAt": { "$lt": limit } })
             .limit(STEP as i64)
             .projection(doc! { "_id": 1 });
-        let old: Vec<Document> = timed(async { old.await?.try_collect().await }).await?;
+        let old: Vec<Document> = self.timed(async { old.await?.try_collect().await }).await?;
         let ids: Vec<&Bson> = old.iter().filter_map(|record| record.get("_id")).collect();
         if ids.is_empty() {
             return Ok(());
         }
         let these = doc! { "_id": { "$in": ids } };
-        timed(settled.delete_many(these)).await.map(drop)
+        self.timed(settled.delete_many(these)).await.map(drop)
     }
 
     fn stored(&self) -> Collection<Stored> {
@@ -663,12 +567,12 @@ impl Store {
             .find(doc! { "window": { "$exists": true } })
             .sort(doc! { "queue": 1, "window": 1 })
             .projection(fields(&["queue", "window", "count", "trades", "ledger"]));
-        timed(windows).await
+        self.timed(windows).await
     }
 
     /// All that is settled without being in a window.
     pub async fn settled(&self) -> Result<mongodb::Cursor<SettledDocument>, StoreError> {
-        timed(self.settled.find(doc! {})).await
+        self.timed(self.settled.find(doc! {})).await
     }
 }
 
@@ -682,12 +586,4 @@ fn fields(names: &[&str]) -> Document {
 
 fn before(time: DateTime, span: Duration) -> DateTime {
     DateTime::from_millis(time.timestamp_millis() - span.as_millis() as i64)
-}
-
-/// Limits the time of a request. A request that timed out may still take effect.
-async fn timed<T>(request: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request.into_future()).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(StoreError::TimedOut),
-    }
 }

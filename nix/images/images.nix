@@ -23,7 +23,8 @@ let
     echo 'stockmarket:x:10001:' > $out/etc/group
   '';
 
-  # Authorities for TLS, at the path where Go and rustls look first.
+  # The public authorities for TLS, at the path where Go, rustls and nixpkgs' Node look first. Every image
+  # has them.
   certificates = pkgs.runCommand "image-certificates" { } ''
     mkdir -p $out/etc/ssl/certs
     cp ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt $out/etc/ssl/certs/ca-certificates.crt
@@ -46,7 +47,7 @@ let
     {
       name,
       labels,
-      beneath,
+      beneath ? [ ],
       program,
       entrypoint,
       environment ? [ ],
@@ -57,7 +58,13 @@ let
       name = "stockmarket/${name}";
       tag = "latest";
       inherit (about) created;
-      layers = map (content: nix2container.buildLayer { copyToRoot = content; }) beneath;
+      layers = map (content: nix2container.buildLayer { copyToRoot = content; }) (
+        [
+          user
+          certificates
+        ]
+        ++ beneath
+      );
       copyToRoot = program;
       config = {
         User = "10001:10001";
@@ -73,10 +80,6 @@ in
   stock-consumer = image {
     name = "stock-consumer";
     labels.description = "Averages the trades of one queue and stores each average exactly once";
-    beneath = [
-      user
-      certificates
-    ];
     program = consumer.package;
     entrypoint = [ "/bin/stock-consumer" ];
     environment = [ "HTTP_ADDRESS=0.0.0.0:9101" ];
@@ -86,22 +89,16 @@ in
   stock-publisher = image {
     name = "stock-publisher";
     labels.description = "Publishes synthetic stock trades to RabbitMQ";
-    beneath = [
-      user
-      certificates
-    ];
     program = publisher.package;
     entrypoint = [ "/bin/stock-publisher" ];
     environment = [ "HTTP_ADDRESS=0.0.0.0:9100" ];
     ports = [ 9100 ];
   };
 
-  # Node brings its own certificates.
   stock-liveview = image {
     name = "stock-liveview";
     labels.description = "Serves the live average prices as a page";
     beneath = [
-      user
       nodeRuntime
       liveview.modules
     ];
@@ -128,10 +125,6 @@ in
       licenses = null; # it names none
       version = null;
     };
-    beneath = [
-      user
-      certificates
-    ];
     program = originals.publisher;
     entrypoint = [ "/bin/stock-publisher" ];
   };
@@ -146,7 +139,6 @@ in
       version = null;
     };
     beneath = [
-      user
       nodeRuntime
       originals.liveview.modules
     ];

@@ -8,3 +8,4 @@ mod market;
 mod rejected;
 mod retention;
 mod strangers;
+mod tls;

@@ -13,10 +13,11 @@ use bson::{Document, doc};
 use futures_util::{FutureExt, TryStreamExt};
 use lapin::message::BasicGetMessage;
 use lapin::options::*;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use mongodb::Collection;
-use stock_consumer::store::WindowDocument;
+use stock_consumer::document::WindowDocument;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A test that stops servers has them to itself. All others share them.
 static SERVERS: LazyLock<RwLock<()>> = LazyLock::new(|| RwLock::new(()));
 
+/// A test's claim to its servers, for as long as its market exists.
 pub enum Claim {
     Shared(#[allow(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
     Alone(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
@@ -73,10 +75,50 @@ impl Kind {
     }
 }
 
+/// Where a broker and a database are.
+#[derive(Clone)]
+pub struct Servers {
+    pub rabbitmq_url: String,
+    pub mongodb_url: String,
+    /// The broker's authority if it is a private one, as PEM.
+    pub authority: Option<String>,
+}
+
+impl Servers {
+    /// Those of `tests/with-servers`.
+    fn plain() -> Self {
+        Self {
+            rabbitmq_url: variable("TEST_RABBITMQ_URL"),
+            mongodb_url: variable("TEST_MONGODB_URL"),
+            authority: None,
+        }
+    }
+
+    async fn connect(&self) -> (Connection, Channel) {
+        let properties = ConnectionProperties::default();
+        let authorities = OwnedTLSConfig {
+            cert_chain: self.authority.clone(),
+            ..Default::default()
+        };
+        let runtime = lapin::runtime::default_runtime().expect("a runtime");
+        let url = &self.rabbitmq_url;
+        let broker = Connection::connect_with_config(url, properties, authorities, runtime)
+            .await
+            .expect("the broker");
+        let channel = broker.create_channel().await.expect("a channel");
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .expect("confirms");
+        (broker, channel)
+    }
+}
+
 /// A queue of its own on the broker, and a database of its own for its windows.
 pub struct Market {
     pub queue: String,
     pub database: String,
+    servers: Servers,
     broker: Connection,
     pub channel: Channel,
     windows: Collection<WindowDocument>,
@@ -86,22 +128,24 @@ pub struct Market {
 impl Market {
     pub async fn open(name: &str) -> Self {
         let claim = Claim::Shared(SERVERS.read().await);
-        Self::with(name, claim).await
+        Self::at(Servers::plain(), name, claim).await
     }
 
     /// A market on servers that nobody else uses meanwhile.
     pub async fn alone(name: &str) -> Self {
         let claim = Claim::Alone(SERVERS.write().await);
-        Self::with(name, claim).await
+        Self::at(Servers::plain(), name, claim).await
     }
 
-    async fn with(name: &str, claim: Claim) -> Self {
+    /// A market on other servers.
+    pub async fn at(servers: Servers, name: &str, claim: Claim) -> Self {
         let name = format!("{name}-{}", std::process::id());
-        let client = mongodb::Client::with_uri_str(variable("TEST_MONGODB_URL"))
+        let client = mongodb::Client::with_uri_str(&servers.mongodb_url)
             .await
             .expect("a MongoDB URL");
-        let (broker, channel) = connect().await;
+        let (broker, channel) = servers.connect().await;
         Self {
+            servers,
             windows: client.database(&name).collection("stocks"),
             database: name.clone(),
             queue: name,
@@ -113,7 +157,7 @@ impl Market {
 
     /// Connects again after the broker was restarted.
     pub async fn reconnect(&mut self) {
-        (self.broker, self.channel) = connect().await;
+        (self.broker, self.channel) = self.servers.connect().await;
     }
 
     pub async fn declare(&self, kind: Kind) {
@@ -301,9 +345,9 @@ impl Market {
     /// A consumer of this market with other variables.
     pub async fn consumer_with(&self, changes: &[(&str, &str)]) -> Consumer {
         let mut environment: HashMap<&str, String> = HashMap::from([
-            ("RABBITMQ_URL", variable("TEST_RABBITMQ_URL")),
+            ("RABBITMQ_URL", self.servers.rabbitmq_url.clone()),
             ("RABBITMQ_QUEUE", self.queue.clone()),
-            ("MONGODB_URL", variable("TEST_MONGODB_URL")),
+            ("MONGODB_URL", self.servers.mongodb_url.clone()),
             ("MONGODB_DB", self.database.clone()),
             ("LOG_LEVEL", "debug".into()),
         ]);
@@ -332,7 +376,7 @@ impl Market {
     /// The exit code of `stock-consumer audit`, and what it prints of this market.
     pub async fn audited(&self) -> (Option<i32>, String) {
         let environment = [
-            ("MONGODB_URL", variable("TEST_MONGODB_URL")),
+            ("MONGODB_URL", self.servers.mongodb_url.clone()),
             ("MONGODB_DB", self.database.clone()),
         ];
         let output = program(&["audit"], environment).await;
@@ -379,17 +423,9 @@ impl Drop for Market {
     }
 }
 
-async fn connect() -> (Connection, Channel) {
-    let url = variable("TEST_RABBITMQ_URL");
-    let broker = Connection::connect(&url, ConnectionProperties::default())
-        .await
-        .expect("the broker");
-    let channel = broker.create_channel().await.expect("a channel");
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .expect("confirms");
-    (broker, channel)
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
 }
 
 /// The properties of our publisher's trades.
@@ -458,13 +494,9 @@ pub struct Consumer {
 
 impl Consumer {
     fn start(mut environment: HashMap<&str, String>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a free port")
-            .port();
         let address = environment
             .entry("HTTP_ADDRESS")
-            .or_insert(format!("127.0.0.1:{port}"))
+            .or_insert_with(|| format!("127.0.0.1:{}", free_port()))
             .clone();
         let process = Command::new(env!("CARGO_BIN_EXE_stock-consumer"))
             .env_clear()

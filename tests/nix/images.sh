@@ -33,6 +33,14 @@ contents() {
   done
 }
 
+# file IMAGE PATH: prints a file of an image.
+file() {
+  local layer
+  for layer in $(manifest "$1" | jq -r '.layers[].digest' | cut -d: -f2); do
+    tar -xOf "$1/blobs/sha256/$layer" "$2" 2> /dev/null || true
+  done
+}
+
 check_content() {
   local name=$1 image=$2
   contents "$image" > "$scratch/contents"
@@ -43,6 +51,8 @@ check_content() {
   if grep -E '^nix/|/nix/store/' "$scratch/contents"; then
     fail "$name-image holds store paths"
   fi
+  file "$image" etc/ssl/certs/ca-certificates.crt | grep --quiet 'BEGIN CERTIFICATE' ||
+    fail "$name-image does not hold the public authorities"
 
   configuration "$image" | jq -e '
     (.config.User | test("^[1-9][0-9]*:[1-9][0-9]*$"))
@@ -68,7 +78,7 @@ test_images() {
   for name in "${ours[@]}" "${originals[@]}"; do
     check_content "$name" "$scratch/first/$name"
   done
-  ok "all images hold no shell, no package manager and no store path, and run as a numeric user"
+  ok "all images hold the public authorities, no shell, no package manager and no store path, and run as a numeric user"
   for name in "${ours[@]}"; do
     configuration "$scratch/first/$name" | jq -e '.config | (.Labels | has("org.opencontainers.image.version")
       and has("org.opencontainers.image.licenses") and has("org.opencontainers.image.revision")) and (.ExposedPorts | length == 1)' > /dev/null ||

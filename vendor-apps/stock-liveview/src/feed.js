@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError } from "mongodb";
 import { idText, PROJECTION } from "./average.js";
 import { reason } from "./log.js";
+import { adviceOnTls } from "./tls.js";
 import { RECENT_AVERAGES } from "../page/contract.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
@@ -93,7 +94,8 @@ export class Feed {
         }
         this.counts.failed += 1;
         if (performance.now() - this.#lastAnswer < CURRENT_MS) retryMs = FIRST_RETRY_MS;
-        this.#become("unreachable", reason(error));
+        const isEncrypted = this.#collection.db.client.options.tls;
+        this.#become("unreachable", { reason: reason(error), advice: adviceOnTls(error, isEncrypted) });
         // Half of the wait is random, so that several live views do not retry in step.
         await sleep(retryMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
@@ -246,11 +248,11 @@ export class Feed {
     this.#become(state);
   }
 
-  /** Logs each change of state once. @param {FeedState} state @param {string} [why] */
+  /** Logs each change of state once. @param {FeedState} state @param {import("./log.js").Fields} [why] */
   #become(state, why) {
     if (state === this.#state) return;
     this.#state = state;
-    if (state === "unreachable") this.#log.warn("the database is unreachable: trying again", { reason: why });
+    if (state === "unreachable") this.#log.warn("the database is unreachable: trying again", why);
     else if (state === "polling") this.#log.warn("no replica set, thus no change stream: asking twice a second");
     else this.#log.info("following the database's change stream");
   }

@@ -1,23 +1,9 @@
 /** The command line, as an operator meets it. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
-import path from "node:path";
 import { describe, it } from "node:test";
-import { databaseUrl, eventually, freePorts, measureSlowness, Viewer } from "./support.js";
-
-const APP = path.join(import.meta.dirname, "..", "app.js");
-
-/** @param {string[]} args @param {Record<string, string>} environment */
-function run(args, environment) {
-  const child = spawn(process.execPath, [APP, ...args], { env: { PATH: process.env.PATH, ...environment } });
-  const output = { out: "", err: "" };
-  child.stdout.on("data", (data) => (output.out += data));
-  child.stderr.on("data", (data) => (output.err += data));
-  const exited = once(child, "exit").then(([code, signal]) => code ?? signal);
-  return { child, output, exited };
-}
+import { databaseUrl, eventually, freePorts, measureSlowness, run, Viewer } from "./support.js";
 
 /** @param {Record<string, string>} environment */
 async function runReady(environment) {

@@ -1,52 +1,17 @@
 /** The feed, through what happens to a database. */
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { closeAfter, eventually, freePorts, openDatabase, startLiveview, Viewer, window } from "./support.js";
-
-const ROOT = path.join(import.meta.dirname, "..", "..", "..");
+import { closeAfter, eventually, openDatabase, startLiveview, startMongod, Viewer, window } from "./support.js";
 
 /** Controls the servers of tests/with-servers. @param {...string} command @returns {Promise<string>} */
 async function servers(...command) {
   const control = process.env.TEST_SERVERS;
   assert.ok(control, "TEST_SERVERS is missing: run `make test`, or `tests/with-servers npm test`");
   return (await promisify(execFile)(control, command)).stdout.trim();
-}
-
-/** A MongoDB without a replica set. */
-async function startSingleDatabase() {
-  const folder = await mkdtemp(path.join(tmpdir(), "liveview-mongod-"));
-  const [port] = await freePorts(1);
-  const launch = () =>
-    spawn("mongod", ["--dbpath", folder, "--port", String(port), "--bind_ip", "127.0.0.1"], {
-      env: { ...process.env, PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}` },
-      stdio: "ignore",
-    });
-  const kill = async () => {
-    if (mongod.exitCode !== null || mongod.signalCode !== null) return;
-    mongod.kill("SIGKILL");
-    await once(mongod, "exit");
-  };
-  let mongod = launch();
-  await once(mongod, "spawn");
-  return {
-    url: `mongodb://127.0.0.1:${port}/`,
-    kill,
-    start() {
-      mongod = launch();
-    },
-    async stop() {
-      await kill();
-      await rm(folder, { recursive: true });
-    },
-  };
 }
 
 describe("the feed", () => {
@@ -97,7 +62,7 @@ describe("the feed", () => {
 
   it("goes on after the whole database was down, and is not current meanwhile", async (test) => {
     const closing = closeAfter(test);
-    const single = await startSingleDatabase();
+    const single = await startMongod();
     closing(() => single.stop());
     const database = await openDatabase({ url: single.url });
     closing(() => database.close());
@@ -120,7 +85,7 @@ describe("the feed", () => {
 
   it("polls a standalone MongoDB twice a second, and logs it", async (test) => {
     const closing = closeAfter(test);
-    const single = await startSingleDatabase();
+    const single = await startMongod();
     closing(() => single.stop());
     const database = await openDatabase({ url: single.url });
     closing(() => database.close());

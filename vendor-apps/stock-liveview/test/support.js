@@ -2,10 +2,14 @@
  * What the tests share: a database of their own, live views, browsers without a page.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { WebSocket } from "ws";
@@ -45,6 +49,50 @@ export async function openDatabase({ url = databaseUrl(), isIndexed = true } = {
       await client.close();
     },
   };
+}
+
+/** A MongoDB of its own, without a replica set unless the options say so. @param {...string} options */
+export async function startMongod(...options) {
+  const folder = await mkdtemp(path.join(tmpdir(), "liveview-mongod-"));
+  const [port] = await freePorts(1);
+  const tools = path.join(import.meta.dirname, "..", "..", "..", ".local", "tools", "bin");
+  // It ends with this process, also when that is killed.
+  const command = ["--pdeathsig", "KILL", "mongod", "--dbpath", folder, "--port", String(port)];
+  const launch = () =>
+    spawn("setpriv", [...command, "--bind_ip", "127.0.0.1", ...options], {
+      env: { ...process.env, PATH: `${tools}:${process.env.PATH}` },
+      stdio: "ignore",
+    });
+  const kill = async () => {
+    if (mongod.exitCode !== null || mongod.signalCode !== null) return;
+    mongod.kill("SIGKILL");
+    await once(mongod, "exit");
+  };
+  let mongod = launch();
+  await once(mongod, "spawn");
+  return {
+    port,
+    url: `mongodb://127.0.0.1:${port}/`,
+    kill,
+    start() {
+      mongod = launch();
+    },
+    async stop() {
+      await kill();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** The program. @param {string[]} args @param {Record<string, string>} environment */
+export function run(args, environment) {
+  const app = path.join(import.meta.dirname, "..", "app.js");
+  const child = spawn(process.execPath, [app, ...args], { env: { PATH: process.env.PATH, ...environment } });
+  const output = { out: "", err: "" };
+  child.stdout.on("data", (data) => (output.out += data));
+  child.stderr.on("data", (data) => (output.err += data));
+  const exited = once(child, "exit").then(([code, signal]) => code ?? signal);
+  return { child, output, exited };
 }
 
 /** Companies' symbols as exchanges use them, and the oddest that are valid, in the page's order. */
