@@ -128,7 +128,10 @@ async fn it_ends_in_time_even_when_the_database_does_not_answer() {
     })
     .await;
     consumer.stop().await;
-    assert_eq!(market.waiting().await, 1500);
+    eventually("all are in the queue", async || {
+        market.waiting().await == 1500
+    })
+    .await;
 }
 
 #[tokio::test]

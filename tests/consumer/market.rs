@@ -250,9 +250,19 @@ impl Market {
             .expect("published")
     }
 
-    /// The number of messages in the queue, without the unacknowledged ones.
+    /// The number of messages in the queue, without the unacknowledged ones. A quorum queue that is busy
+    /// may say 0.
     pub async fn waiting(&self) -> u32 {
         self.waiting_in(&self.queue).await
+    }
+
+    /// Waits until there are so many messages in the queue of rejected messages.
+    pub async fn rejected(&self, count: u32) {
+        let queue = format!("{}.rejected", self.queue);
+        eventually(&format!("{count} messages in {queue}"), async || {
+            self.waiting_in(&queue).await == count
+        })
+        .await;
     }
 
     pub async fn waiting_in(&self, queue: &str) -> u32 {

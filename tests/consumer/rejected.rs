@@ -83,7 +83,7 @@ async fn each_invalid_trade_is_moved_unchanged_with_the_reason_and_stops_nothing
     assert_average(&windows[0], 0..1000);
     market.account(consumer, 2300).await;
 
-    assert_eq!(market.waiting_in(&rejected).await as usize, bad.len());
+    market.rejected(bad.len() as u32).await;
     for (number, (reason, body)) in (0..).zip(&bad) {
         let message = market
             .get(&rejected)
@@ -130,12 +130,7 @@ async fn invalid_trades_alone_do_not_stop_the_line() {
     .await;
     consumer.stop().await;
     assert_eq!(market.waiting().await, 0);
-    assert_eq!(
-        market
-            .waiting_in(&format!("{}.rejected", market.queue))
-            .await,
-        200
-    );
+    market.rejected(200).await;
 }
 
 /// Of another type than the consumer declares, and with other arguments.
@@ -165,10 +160,7 @@ async fn a_queue_of_rejected_messages_that_exists_is_taken_as_it_is() {
             .await
             .expect("declared");
         market.publish_invalid(0..1, anonymous).await;
-        eventually("it is moved", async || {
-            market.waiting_in(&rejected).await == 1
-        })
-        .await;
+        market.rejected(1).await;
         market
             .channel
             .queue_delete(rejected.as_str().into(), QueueDeleteOptions::default())

@@ -172,10 +172,7 @@ async fn a_rejected_trade_of_a_killed_consumer_is_not_missing() {
         market
             .publish_invalid([begin + 1000], identified("run"))
             .await;
-        eventually("it is moved", async || {
-            market.waiting_in(&rejected).await == 2 * round as u32 + 1
-        })
-        .await;
+        market.rejected(2 * round as u32 + 1).await;
         market
             .publish(Some("run"), begin + 1001..begin + 2001)
             .await;
@@ -205,7 +202,7 @@ async fn a_rejected_trade_of_a_killed_consumer_is_not_missing() {
         consumer.stop().await;
         let settled = [[0, begin as i64 + 2000]];
         assert_eq!(windows[2 * round + 1].ledger[0].ranges, settled);
-        assert_eq!(market.waiting_in(&rejected).await as usize, 2 * round + 2);
+        market.rejected(2 * round as u32 + 2).await;
         let told = market.audit().await;
         let line = told.lines().find(|line| line.contains(" run "));
         let fields = line.map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -236,12 +233,7 @@ async fn a_hundred_thousand_invalid_messages_do_not_stop_the_line() {
     consumer.stop().await;
     let told = market.audit().await;
     assert!(told.contains(" 100000 "), "{told}");
-    assert_eq!(
-        market
-            .waiting_in(&format!("{}.rejected", market.queue))
-            .await,
-        100_000
-    );
+    market.rejected(100_000).await;
 }
 
 /// Lets the broker believe that it is short of memory, or not.
@@ -253,7 +245,6 @@ async fn memory_alarm(is_on: bool) {
 #[tokio::test]
 async fn a_memory_alarm_holds_up_invalid_messages_but_no_valid_trade() {
     let market = Market::alone("alarm").await;
-    let rejected = format!("{}.rejected", market.queue);
     market.declare(Kind::QuorumSingleActive).await;
     for part in 0..5u64 {
         let begin = part * 10_001;
@@ -276,7 +267,7 @@ async fn a_memory_alarm_holds_up_invalid_messages_but_no_valid_trade() {
     })
     .await;
     consumer.stop().await;
-    assert_eq!(market.waiting_in(&rejected).await, 5);
+    market.rejected(5).await;
     assert_eq!(market.waiting().await, 0);
     market.audit().await;
 }
@@ -327,7 +318,10 @@ async fn a_full_queue_of_rejected_messages_holds_up_nothing() {
     })
     .await;
     consumer.stop().await;
-    assert!(market.waiting_in(&rejected).await >= 98);
+    eventually("all are in the other queue", async || {
+        market.waiting_in(&rejected).await >= 98
+    })
+    .await;
     market.audit().await;
 }
 
@@ -405,7 +399,7 @@ async fn a_queue_of_rejected_messages_that_may_not_be_written_holds_up_nothing()
         );
     };
     finally(consume, user.delete()).await;
-    assert_eq!(market.waiting_in(&rejected).await, 3);
+    market.rejected(3).await;
     assert_eq!(market.waiting().await, 0);
     market.audit().await;
 }
