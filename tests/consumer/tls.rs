@@ -1,5 +1,6 @@
 //! Brokers and databases that speak TLS only, with certificates of a private authority.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use futures_util::future::join_all;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio::sync::{OnceCell, RwLock};
 
-use crate::market::{Claim, Kind, Market, Servers, eventually, free_port, program, variable};
+use crate::market::{Claim, Kind, Market, Servers, eventually, program, variable};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -52,6 +53,13 @@ struct TlsServers {
     _guard: Child,
 }
 
+/// Free ports below those of outgoing connections: none is taken before its server listens.
+fn server_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let start = 20_000 + (std::process::id() % 8_000) as u16;
+    let mut free = (start..).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    std::array::from_fn(|_| free.next().expect("a free port"))
+}
+
 /// A test that changes certificates has the servers to itself.
 static CLAIMS: RwLock<()> = RwLock::const_new(());
 
@@ -64,7 +72,7 @@ impl TlsServers {
     async fn start() -> Self {
         let home = std::env::temp_dir().join(format!("stockmarket-tls.{}", std::process::id()));
         let file = |name: &str| home.join(name).display().to_string();
-        let (rabbitmq_port, mongodb_port) = (free_port(), free_port());
+        let [rabbitmq_port, distribution_port, epmd_port, mongodb_port] = server_ports();
         let mongod_options = format!(
             "--tlsMode requireTLS --tlsCertificateKeyFile {} --tlsCAFile {} --tlsAllowConnectionsWithoutCertificates",
             file("mongodb.pem"),
@@ -73,8 +81,8 @@ impl TlsServers {
         let environment = vec![
             ("STOCKMARKET_HOME", home.display().to_string()),
             ("RABBITMQ_PORT", rabbitmq_port.to_string()),
-            ("RABBITMQ_DIST_PORT", free_port().to_string()),
-            ("EPMD_PORT", free_port().to_string()),
+            ("RABBITMQ_DIST_PORT", distribution_port.to_string()),
+            ("EPMD_PORT", epmd_port.to_string()),
             ("MONGO1_PORT", mongodb_port.to_string()),
             ("MONGOD_OPTIONS", mongod_options),
             (
