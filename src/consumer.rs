@@ -291,6 +291,7 @@ impl<'a> Session<'a> {
                 Verdict::Double => doubles += 1,
                 Verdict::Rejected(rejection) => {
                     telemetry.trade_rejected(&rejection);
+                    telemetry.rejected_waiting(line.rejected());
                     self.rejects.publish(delivery, rejection);
                 }
             }
