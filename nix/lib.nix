@@ -45,6 +45,9 @@ rec {
     };
   };
 
+  # unique LIST: each of its elements once.
+  unique = foldl' (list: it: if elem it list then list else list ++ [ it ]) [ ];
+
   lowercase = replaceStrings capitals smalls;
   uppercase = replaceStrings smalls capitals;
 }

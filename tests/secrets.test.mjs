@@ -71,7 +71,7 @@ async function recoversEverywhere(run, expected) {
       const next = await run(folder);
       assert.equal(next.status, 0, `interrupted at command ${killAt}: ${next.output}`);
       const after = await filesBelow(folder);
-      const names = [...after.keys()].filter((name) => !name.startsWith("own/"));
+      const names = [...after.keys()].filter((name) => !/^(own|clone)\//.test(name));
       assert.deepEqual(names.toSorted(), expected.toSorted(), `interrupted at command ${killAt}`);
       for (const [name, content] of after) {
         assert.notEqual(content, "", `${name} after an interruption at command ${killAt}`);
@@ -112,13 +112,16 @@ describe("interrupted anywhere, the next run recovers:", { concurrency: 2 }, () 
     const scripts = await mkdtemp(join(tmpdir(), "stockmarket-secrets-scripts."));
     const ofUsers = 'rabbitmq_users="publisher" mongodb_users="consumer"';
     const script = await readFile(join(root, "containers/secrets"), "utf8");
-    await writeFile(join(scripts, "secrets"), script.replace(/^rabbitmq_users=.*$/m, ofUsers));
-    await copyFile(join(root, "containers/addresses"), join(scripts, "addresses"));
-    await copyFile(join(root, "scripts/make-secrets.sh"), join(scripts, "make-secrets.sh"));
+    for (const folder of ["containers", "scripts"]) await mkdir(join(scripts, folder));
+    await writeFile(join(scripts, "containers/secrets"), script.replace(/^rabbitmq_users=.*$/m, ofUsers));
+    for (const file of ["containers/addresses", "scripts/make-secrets.sh"])
+      await copyFile(join(root, file), join(scripts, file));
     const run = async (folder, killAt) => {
-      for (const volume of ["for/rabbitmq", "own", "secrets"]) await mkdir(join(folder, volume), { recursive: true });
+      for (const volume of ["clone/nginx", "for/rabbitmq", "own", "secrets", "stockmarket"])
+        await mkdir(join(folder, volume), { recursive: true });
+      await writeFile(join(folder, "clone/nginx/core.conf"), "made under umask 077", { mode: 0o600 });
       await writeFile(join(folder, "own/rabbitmq-publisher.password"), "a-password-of-my-own");
-      return runScript(join(scripts, "secrets"), {
+      return runScript(join(scripts, "containers/secrets"), {
         killAt,
         environment: { SECRETS_ROOT: folder },
         args: [`rabbitmq ${process.getuid()} rabbitmq-definitions.json erlang.cookie:.erlang.cookie`],
@@ -127,6 +130,7 @@ describe("interrupted anywhere, the next run recovers:", { concurrency: 2 }, () 
     await recoversEverywhere(run, [
       ...[".erlang.cookie", "rabbitmq-definitions.json"].map((name) => join("for/rabbitmq", name)),
       ...[...secretsOfTwoUsers, "grafana-admin.password"].map((name) => join("secrets", name)),
+      "stockmarket/nginx/core.conf",
     ]);
     await rm(scripts, { recursive: true });
   });

@@ -1,6 +1,20 @@
 # What the containers share.
-{
+rec {
   images = import ./images.nix;
+
+  # ours PROGRAM: the image of one of our programs. containers/ours.yml says where it comes from.
+  ours = program: {
+    image = images.ours program;
+    extends = fromOurs "image";
+  };
+
+  # built PROGRAM: the same, of the one service for which Compose builds it.
+  built = program: ours program // { extends = fromOurs program; };
+
+  fromOurs = service: {
+    file = "containers/ours\${NAMESPACE:+-published}.yml";
+    inherit service;
+  };
 
   # Every service: files of the image cannot be changed, and no capability or privilege can be gained.
   hardened = {
@@ -30,8 +44,12 @@
     start_interval = "2s";
   };
 
-  # file NAME PATH TARGET: a file of this repository that the container mounts.
-  file = source: path: target: { inherit source path target; };
+  # file NAME PATH: a file of this repository, as a config of that name. In the container it is below
+  # /stockmarket.
+  file = source: path: {
+    inherit source path;
+    target = "/stockmarket/${path}";
+  };
 
   # ---- In a Swarm ----------------------------------------------------------------------------------
 

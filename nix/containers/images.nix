@@ -1,6 +1,11 @@
-# The images of all containers. Ours come from the namespace that NAMESPACE names.
+# The images of all containers.
 {
-  ours = name: "\${NAMESPACE:-stockmarket}/${name}:\${TAG:-latest}";
+  # One of our programs: an image of the namespace that NAMESPACE names, else one that this machine has
+  # built.
+  ours = program: "\${NAMESPACE:-stockmarket}/${program}:\${TAG:-latest}";
+
+  # One of the originals, which only `nix run .#load` builds.
+  original = program: "stockmarket/${program}-original:latest";
 
   rabbitmq = "rabbitmq:4.3-management";
   mongo = "mongo:8.0";

@@ -52,10 +52,10 @@ rec {
   };
 
   service =
-    _:
+    part:
     hardened
+    // (if part.name == (head (parts "containers")).name then built else ours) "stock-consumer"
     // {
-      image = images.ours "stock-consumer";
       user = nobody;
       networks = [
         "consuming"

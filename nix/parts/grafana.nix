@@ -21,7 +21,8 @@ with import ../containers;
         GF_SECURITY_ADMIN_PASSWORD__FILE = "/run/secrets/grafana-admin.password";
         # Everybody on this machine may look. Changes need a login.
         GF_AUTH_ANONYMOUS_ENABLED = "true";
-        GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH = "/dashboards/stockmarket.json";
+        GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH = "/stockmarket/containers/grafana/stockmarket.json";
+        GF_PATHS_PROVISIONING = "/stockmarket/containers/grafana";
         GF_LOG_MODE = "console";
         # It has no route to the outside.
         GF_ANALYTICS_REPORTING_ENABLED = "false";
@@ -37,13 +38,9 @@ with import ../containers;
       ];
       volumes = [ "${part.name}:/var/lib/grafana" ];
       configs = [
-        (file "grafana-sources" "containers/grafana/sources.yml"
-          "/etc/grafana/provisioning/datasources/sources.yml"
-        )
-        (file "grafana-dashboards" "containers/grafana/dashboards.yml"
-          "/etc/grafana/provisioning/dashboards/dashboards.yml"
-        )
-        (file "grafana-dashboard" "containers/grafana/stockmarket.json" "/dashboards/stockmarket.json")
+        (file "grafana-datasources" "containers/grafana/datasources/prometheus.yml")
+        (file "grafana-dashboards" "containers/grafana/dashboards/folder.yml")
+        (file "grafana-dashboard" "containers/grafana/stockmarket.json")
       ];
       tmpfs = [ "/tmp:size=64m,mode=1777" ];
       healthcheck = check [

@@ -37,8 +37,8 @@ in
   service =
     _:
     hardened
+    // ours "stock-liveview"
     // {
-      image = images.ours "stock-liveview";
       user = nobody;
       # The load balancer knows all live views by one name.
       networks = {

@@ -23,21 +23,21 @@ in
       inherit (nginx)
         image
         user
-        entrypoint
         tmpfs
         ;
+      entrypoint = "nginx -e stderr -p /run/nginx -c /stockmarket/containers/management/nginx.conf";
       ports = [ "127.0.0.1:\${RABBITMQ_MANAGEMENT_PORT:-15672}:15672" ];
       networks = [
         "managing"
         "desk"
       ];
       configs = [
-        (file "management" "containers/management/nginx.conf" "/etc/nginx/nginx.conf")
+        (file "management" "containers/management/nginx.conf")
       ]
       ++ filter (config: config.source == "nginx-health") nginx.configs;
       healthcheck = check [
         "bash"
-        "/health/nginx"
+        "/stockmarket/containers/health/nginx"
         "15672"
         "/"
       ];

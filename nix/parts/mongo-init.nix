@@ -21,17 +21,17 @@ in
   service =
     _:
     hardened
+    // built "stock-liveview"
     // {
-      image = images.ours "stock-liveview";
       user = nobody;
-      entrypoint = "/bin/node /stockmarket/mongo-init.mjs";
+      entrypoint = "/bin/node /stockmarket/scripts/mongo-init.mjs";
       environment = {
         MONGODB_MEMBERS = concatStringsSep "," (topology.addresses "mongo");
         SECRETS = "/run/secrets";
         LIVEVIEW = "/app";
       };
       networks = [ "storing" ];
-      configs = [ (file "mongo-init" "scripts/mongo-init.mjs" "/stockmarket/mongo-init.mjs") ];
+      configs = [ (file "mongo-init" "scripts/mongo-init.mjs") ];
       restart = "no";
       mem_limit = "256m";
       cpus = "1";

@@ -15,20 +15,20 @@ with import ../containers;
   service =
     _:
     hardened
+    // ours "stock-liveview"
     // {
       profiles = [ "monitoring" ];
-      image = images.ours "stock-liveview";
       user = nobody;
-      entrypoint = "/bin/node /stockmarket/mongo-metrics.mjs";
+      entrypoint = "/bin/node /stockmarket/scripts/mongo-metrics.mjs";
       environment.LIVEVIEW = "/app";
       networks = [
         "reading"
         "monitoring"
       ];
-      configs = [ (file "mongo-metrics" "scripts/mongo-metrics.mjs" "/stockmarket/mongo-metrics.mjs") ];
+      configs = [ (file "mongo-metrics" "scripts/mongo-metrics.mjs") ];
       healthcheck = check [
         "/bin/node"
-        "/stockmarket/mongo-metrics.mjs"
+        "/stockmarket/scripts/mongo-metrics.mjs"
         "healthcheck"
       ];
       mem_limit = "256m";

@@ -48,7 +48,7 @@ rec {
         "reading"
       ];
       volumes = [ "${part.name}:/data/db" ];
-      configs = [ (file "mongo-health" "containers/health/mongo" "/health/mongo") ];
+      configs = [ (file "mongo-health" "containers/health/mongo") ];
       tmpfs = [
         "/tmp:size=16m,mode=1777"
         # Instead of the anonymous volume that the image declares.
@@ -56,7 +56,7 @@ rec {
       ];
       healthcheck = check [
         "bash"
-        "/health/mongo"
+        "/stockmarket/containers/health/mongo"
       ];
       mem_limit = "1g";
       cpus = "1";

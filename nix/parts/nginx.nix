@@ -33,17 +33,17 @@ in
     // {
       image = images.nginx;
       user = "101:101";
-      entrypoint = "nginx -e stderr -p /run/nginx -c /etc/nginx/nginx.conf";
+      entrypoint = "nginx -e stderr -p /run/nginx -c /stockmarket/nginx/container.conf";
       ports = [ "\${NGINX_PORT:-${toString port.local}}:${toString port.container}" ];
       networks = [
         "edge"
         "web"
       ];
       configs = [
-        (file "nginx" "nginx/container.conf" "/etc/nginx/nginx.conf")
-        (file "nginx-core" "nginx/core.conf" "/etc/nginx/core.conf")
-        (file "nginx-site" "nginx/site.conf" "/etc/nginx/site.conf")
-        (file "nginx-health" "containers/health/nginx" "/health/nginx")
+        (file "nginx" "nginx/container.conf")
+        (file "nginx-core" "nginx/core.conf")
+        (file "nginx-site" "nginx/site.conf")
+        (file "nginx-health" "containers/health/nginx")
       ];
       tmpfs = [
         # Owned by its user: at a restart some engines forget the mode.
@@ -52,7 +52,7 @@ in
       ];
       healthcheck = check [
         "bash"
-        "/health/nginx"
+        "/stockmarket/containers/health/nginx"
         (toString port.container)
         "/"
       ];
@@ -76,7 +76,7 @@ in
       test = [
         "CMD"
         "bash"
-        "/health/nginx"
+        "/stockmarket/containers/health/nginx"
         (toString port.container)
         "/nginx-health"
       ];

@@ -19,7 +19,7 @@ with import ../containers;
       user = "65534:65534";
       entrypoint = [
         "/bin/prometheus"
-        "--config.file=/etc/prometheus/prometheus.yml"
+        "--config.file=/stockmarket/containers/prometheus.yml"
         "--storage.tsdb.path=/prometheus"
         "--storage.tsdb.retention.time=15d"
         "--storage.tsdb.retention.size=1GB"
@@ -34,7 +34,7 @@ with import ../containers;
         "desk"
       ];
       volumes = [ "${part.name}:/prometheus" ];
-      configs = [ (file "prometheus" "containers/prometheus.yml" "/etc/prometheus/prometheus.yml") ];
+      configs = [ (file "prometheus" "containers/prometheus.yml") ];
       healthcheck = check [
         "/bin/promtool"
         "check"

@@ -31,8 +31,8 @@ in
   service =
     _:
     hardened
+    // built "stock-publisher"
     // {
-      image = images.ours "stock-publisher";
       user = nobody;
       networks = [ "publishing" ];
       healthcheck = check [

@@ -44,8 +44,8 @@ rec {
         ERL_EPMD_ADDRESS = "127.0.0.1";
         # Erlang reads its cookie from the home folder.
         HOME = "/run/secrets";
-        RABBITMQ_CONFIG_FILE = "/etc/rabbitmq/rabbitmq.conf";
-        RABBITMQ_ENABLED_PLUGINS_FILE = "/etc/rabbitmq/enabled_plugins";
+        RABBITMQ_CONFIG_FILE = "/stockmarket/containers/rabbitmq/rabbitmq.conf";
+        RABBITMQ_ENABLED_PLUGINS_FILE = "/stockmarket/containers/rabbitmq/enabled_plugins";
         RABBITMQ_MNESIA_BASE = "/var/lib/rabbitmq/mnesia";
         RABBITMQ_GENERATED_CONFIG_DIR = "/tmp/rabbitmq";
         RABBITMQ_PID_FILE = "/tmp/rabbitmq.pid";
@@ -59,14 +59,14 @@ rec {
       ];
       volumes = [ "${part.name}:/var/lib/rabbitmq" ];
       configs = [
-        (file "rabbitmq" "containers/rabbitmq/rabbitmq.conf" "/etc/rabbitmq/rabbitmq.conf")
-        (file "rabbitmq-plugins" "containers/rabbitmq/enabled_plugins" "/etc/rabbitmq/enabled_plugins")
-        (file "rabbitmq-health" "containers/health/rabbitmq" "/health/rabbitmq")
+        (file "rabbitmq" "containers/rabbitmq/rabbitmq.conf")
+        (file "rabbitmq-plugins" "containers/rabbitmq/enabled_plugins")
+        (file "rabbitmq-health" "containers/health/rabbitmq")
       ];
       tmpfs = [ "/tmp:size=16m,mode=1777" ];
       healthcheck = check [
         "bash"
-        "/health/rabbitmq"
+        "/stockmarket/containers/health/rabbitmq"
       ];
       mem_limit = "1g";
       cpus = "1";
@@ -94,7 +94,11 @@ rec {
         ERL_EPMD_ADDRESS = null;
       };
       configs = (service part).configs ++ [
-        (file "rabbitmq-cluster" "containers/rabbitmq/cluster.conf" "/etc/rabbitmq/conf.d/90-cluster.conf")
+        {
+          source = "rabbitmq-cluster";
+          path = "containers/rabbitmq/cluster.conf";
+          target = "/etc/rabbitmq/conf.d/90-cluster.conf";
+        }
       ];
       # A stricter check would keep the brokers from finding each other: Swarm publishes the address of
       # healthy tasks only.

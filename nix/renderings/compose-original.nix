@@ -9,15 +9,13 @@ let
   # As /proc/net/tcp shows an established connection to the broker's port, 5672.
   established = ":1628 01 ";
 
+  reset.raw = "!reset null";
+
   liveview = {
-    image = images.ours "stock-liveview-original";
-    environment.NODE_OPTIONS = "--require /stockmarket/original-url.cjs";
-    configs = [
-      {
-        source = "original-url";
-        target = "/stockmarket/original-url.cjs";
-      }
-    ];
+    image = images.original "stock-liveview";
+    pull_policy = "never";
+    environment.NODE_OPTIONS = "--require /stockmarket/containers/original-url.cjs";
+    volumes = [ "files:/stockmarket:ro" ];
     healthcheck.test = [
       "CMD"
       "/bin/node"
@@ -37,6 +35,13 @@ import ./yaml.nix
     shows to everybody who may use it. So these variables are set inside the container, at the start.''
   {
     services = {
+      secrets.configs = [
+        {
+          source = "original-url";
+          target = "/clone/containers/original-url.cjs";
+        }
+      ];
+
       # Its queues are not durable: a broker that has ours would refuse them.
       rabbitmq.volumes = [ "rabbitmq-original:/var/lib/rabbitmq" ];
 
@@ -45,7 +50,8 @@ import ./yaml.nix
           The original's image holds only the program, no shell that could read a file. So another
           container runs it, from a volume that Docker fills with the image's /bin. This container
           itself runs a program of the engine that ends at once.'';
-        image = images.ours "stock-publisher-original";
+        image = images.original "stock-publisher";
+        pull_policy = "never";
         user = "10001:10001";
         restart = "no";
         init = true;
@@ -59,6 +65,8 @@ import ./yaml.nix
 
       publisher = {
         image = images.mongo;
+        pull_policy = "missing";
+        build = reset;
         entrypoint = [
           "bash"
           "-c"

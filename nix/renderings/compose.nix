@@ -19,18 +19,24 @@ let
     let
       kind = topology.kinds.${part.kind};
       it = kind.service part;
-      needs = unless (!(kind ? secrets)) { secrets = "done"; } // part.needs or { };
+      # The part `secrets` hands out passwords and files.
+      isGiven = it ? configs && part.kind != "secrets";
+      needs = unless (!(kind ? secrets || isGiven)) { secrets = "done"; } // part.needs or { };
       environment = it.environment or { } // resolve "/run/secrets" (part.environment or { });
       volumes =
-        it.volumes or [ ] ++ (if kind ? secrets then [ "secrets-${part.kind}:/run/secrets:ro" ] else [ ]);
+        it.volumes or [ ]
+        ++ (if kind ? secrets then [ "secrets-${part.kind}:/run/secrets:ro" ] else [ ])
+        ++ (if isGiven then [ "files:/stockmarket:ro" ] else [ ]);
     in
-    it
+    removeAttrs it [ "configs" ]
     // unless (needs == { }) {
       depends_on = mapAttrs (_: need: { condition = conditions.${need}; }) needs;
     }
     // unless (environment == { }) { inherit environment; }
     // unless (volumes == [ ]) { inherit volumes; }
-    // unless (!(it ? configs)) { configs = map (config: removeAttrs config [ "path" ]) it.configs; }
+    // unless (part.kind != "secrets") {
+      configs = map (config: removeAttrs config [ "path" ]) it.configs;
+    }
     // {
       "#" = part.description;
     };
@@ -49,7 +55,7 @@ let
       concatMap (service: service.volumes or [ ]) (attrValues services)
     )
   );
-  configs = concatMap (part: (topology.kinds.${part.kind}.service part).configs or [ ]) parts;
+  inherit (topology.kinds.secrets.service { }) configs;
 in
 import ./yaml.nix
   ''

@@ -13,6 +13,7 @@ let
     "scripts/companies" = import ./companies.nix topology;
     "scripts/ports" = import ./ports.nix topology;
     "stack.yml" = import ./stack.nix topology files;
-  };
+  }
+  // import ./ours.nix;
 in
 files

@@ -38,6 +38,7 @@ let
   # Swarm restarts and limits services in its own way, does not order their starts, and cannot forbid new
   # privileges.
   unknown = [
+    "extends"
     "restart"
     "security_opt"
     "depends_on"

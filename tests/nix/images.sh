@@ -25,41 +25,10 @@ build_images() {
   done
 }
 
-# contents IMAGE: prints the paths of all files in an image.
-contents() {
-  local layer
-  for layer in $(manifest "$1" | jq -r '.layers[].digest' | cut -d: -f2); do
-    tar -tf "$1/blobs/sha256/$layer"
-  done
-}
-
-# file IMAGE PATH: prints a file of an image.
-file() {
-  local layer
-  for layer in $(manifest "$1" | jq -r '.layers[].digest' | cut -d: -f2); do
-    tar -xOf "$1/blobs/sha256/$layer" "$2" 2> /dev/null || true
-  done
-}
-
-check_content() {
-  local name=$1 image=$2
-  contents "$image" > "$scratch/contents"
-  if grep -E '(^|/)(ba|da|a|z|k|fi)?sh$|(^|/)(busybox|apt|apt-get|dpkg|apk|rpm|nix|npm|npx|perl|python[0-9.]*)$' \
-    "$scratch/contents" | grep -v '/node_modules/[^/]*$'; then
-    fail "$name-image holds a shell or a package manager"
-  fi
-  if grep -E '^nix/|/nix/store/' "$scratch/contents"; then
-    fail "$name-image holds store paths"
-  fi
-  file "$image" etc/ssl/certs/ca-certificates.crt | grep --quiet 'BEGIN CERTIFICATE' ||
-    fail "$name-image does not hold the public authorities"
-
-  configuration "$image" | jq -e '
-    (.config.User | test("^[1-9][0-9]*:[1-9][0-9]*$"))
-    and (.config.Entrypoint | type == "array" and (.[0] | startswith("/bin/")))
-    and (.config.Cmd == null)
-    and (.created == "1970-01-01T00:00:00Z")
-    and (.config.Labels | has("org.opencontainers.image.title") and has("org.opencontainers.image.description"))' > /dev/null || fail "$name-image's configuration: $(configuration "$image")"
+# The same inputs give the same bytes: an image says no time.
+check_time() {
+  configuration "$2" | jq -e '.created == "1970-01-01T00:00:00Z"' > /dev/null ||
+    fail "$1-image was created at $(configuration "$2" | jq .created)"
 }
 
 # report NAME IMAGE AIM: prints the size of each layer, and the sum. The aim is in MB (1,000,000 bytes).
@@ -76,15 +45,9 @@ test_images() {
   build_images "$scratch/first"
   local name
   for name in "${ours[@]}" "${originals[@]}"; do
-    check_content "$name" "$scratch/first/$name"
+    check_time "$name" "$scratch/first/$name"
   done
-  ok "all images hold the public authorities, no shell, no package manager and no store path, and run as a numeric user"
-  for name in "${ours[@]}"; do
-    configuration "$scratch/first/$name" | jq -e '.config | (.Labels | has("org.opencontainers.image.version")
-      and has("org.opencontainers.image.licenses") and has("org.opencontainers.image.revision")) and (.ExposedPorts | length == 1)' > /dev/null ||
-      fail "$name-image's labels and port: $(configuration "$scratch/first/$name")"
-  done
-  ok "ours name their version, licence, revision and port"
+  ok "no image says when it was made"
   report stock-publisher "$scratch/first/stock-publisher" 12
   report stock-consumer "$scratch/first/stock-consumer" 16
   report stock-liveview "$scratch/first/stock-liveview" 130
@@ -107,11 +70,13 @@ load_images() {
     docker image inspect "stockmarket/$name:latest" > /dev/null || fail "$name is not in Docker after load"
   done
   ok "nix run .#load puts all images into Docker"
+  "$root/tests/images/contents" "${ours[@]/#/stockmarket/}" "${originals[@]/#/stockmarket/}" ||
+    fail "the images do not hold what they should"
 }
 
 # Runs the images of the three programs as one system, beside a real broker and replica set.
 run_images() {
-  "$root/tests/with-servers" "$here/run-images" || fail "the images do not run as they should"
+  "$root/tests/with-servers" "$root/tests/images/running" || fail "the images do not run as they should"
 
   # The stand-in for the original live view serves its page.
   docker run --detach --name original --network host --read-only --cap-drop ALL \
