@@ -15,7 +15,7 @@ const { valid, invalid } = JSON.parse(await readFile(join(root, "tests/lib/symbo
 /** A copy of what is rendered and of what it is rendered from, with other companies. */
 async function copyWith(companies) {
   const copy = await mkdtemp(join(tmpdir(), "stockmarket-topology."));
-  for (const folder of ["nix", "containers", "nginx", "scripts"])
+  for (const folder of ["Cargo.toml", "nix", "containers", "nginx", "scripts"])
     await cp(join(root, folder), join(copy, folder), { recursive: true });
   await setCompanies(copy, companies);
   return copy;
