@@ -184,7 +184,7 @@ install_rust() {
   cp -a "$toolchain/bin" "$toolchain/lib" "$tree/usr/local/rust/"
   ln -s /usr/local/rust/bin/{cargo,rustc} "$home/bin/"
   cp -r "$root/Cargo.toml" "$root/Cargo.lock" "$root/src" "$root/tests" "$root/bench" "$home/"
-  (cd "$home" && cargo vendor --quiet --locked --versioned-dirs mirror > config.toml)
+  (cd "$home" && cargo vendor --locked --versioned-dirs mirror > config.toml)
   rm -r "$home"/{Cargo.toml,Cargo.lock,src,tests,bench}
   sed -i 's|^directory = .*|directory = "/usr/local/cargo/mirror"|' "$home/config.toml"
   if [ -z "${FULL:-}" ]; then
