@@ -1,4 +1,4 @@
-# `nix run .#publish`: pushes our images to a registry, by publish.sh.
+# `nix run .#publish`: pushes our images to a registry, by publish.sh. `release` makes versions of them.
 {
   pkgs,
   images,
@@ -9,7 +9,6 @@ let
 in
 pkgs.writeShellApplication {
   name = "publish";
-  runtimeInputs = [ pkgs.regclient ];
   runtimeEnv = {
     ARCHITECTURE = pkgs.go.GOARCH;
     IMAGES = toString ours;
@@ -27,5 +26,5 @@ pkgs.writeShellApplication {
     );
   };
   text = builtins.readFile ./publish.sh;
-  meta.description = "Push the images to a registry, one index for both architectures";
+  meta.description = "Push this machine's images to a registry";
 }

@@ -50,10 +50,21 @@ let
 
   node = component "generic" "node" pkgs.nodejs-slim_24.version;
 
+  # A UUID (version 8) of the program and commit: the same inputs give the same bytes. An attestation
+  # needs a serial number.
+  serialNumber =
+    name:
+    let
+      part = start: length: builtins.substring start length hash;
+      hash = builtins.hashString "sha256" "${name} ${about.version} ${about.revision}";
+    in
+    "urn:uuid:${part 0 8}-${part 8 4}-8${part 13 3}-8${part 17 3}-${part 20 12}";
+
   # Without its components.
   document = name: {
     bomFormat = "CycloneDX";
     specVersion = "1.6";
+    serialNumber = serialNumber name;
     version = 1;
     metadata.component = {
       type = "container";

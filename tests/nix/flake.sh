@@ -30,7 +30,7 @@ test_format() {
   "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
   ok "the workflows pass actionlint"
   "$root/.local/tools/bin/shellcheck" --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh \
-    "$root"/nix/generate "$root"/nix/images/publish.sh
+    "$root"/nix/generate "$root"/nix/images/publish.sh "$root"/nix/images/release
   ok "the scripts pass shellcheck"
 }
 
