@@ -5,7 +5,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { attempt, docker, root, run, System, Visitor } from "./system.mjs";
+import { showsEveryCompany } from "./browser.mjs";
+import * as security from "./security.mjs";
+import { attempt, docker, root, run, System } from "./system.mjs";
 
 const programs = ["stock-consumer", "stock-liveview", "stock-publisher"];
 
@@ -39,18 +41,10 @@ describe("a fresh clone and Docker alone", () => {
 
   const built = (said) => [...said.matchAll(/naming to docker\.io\/(\S+)/g)].map(([, image]) => image).toSorted();
 
-  async function showsEveryCompany() {
-    const visitor = new Visitor();
-    try {
-      await visitor.everyCompany(Date.now(), 60_000);
-    } finally {
-      await visitor.leave();
-    }
-  }
-
   before(async () => {
     await new System().remove();
     await removeImages();
+    await docker("builder", "prune", "--all", "--force"); // layers of an earlier run
     folder = join(await mkdtemp(join(tmpdir(), "stockmarket-clone.")), "a stranger's folder");
     // What git tracks, as it is in the work tree: the same, unless somebody is at work on it.
     const clone = `umask 077; git clone --quiet "${root}" "$0" && git -C "${root}" ls-files -z |
@@ -83,6 +77,12 @@ describe("a fresh clone and Docker alone", () => {
     assert.equal(status, 0, output);
   });
 
+  test("no one gets in: networks, processes, files and secrets are as intended", async () => {
+    assert.deepEqual(await security.checkPorts(), []);
+    for (const name of ["Reach", "DirectWay", "Processes", "Settings", "Files", "Secrets", "SecretFiles"])
+      assert.deepEqual(await security[`check${name}`](system), [], name);
+  });
+
   test("the next start builds nothing", async () => {
     await system.compose("down");
     const said = await up("docker compose up --wait, the second time");
@@ -110,17 +110,18 @@ describe("a fresh clone and Docker alone", () => {
   test("an edit of our code leaves the dependencies' layers as they are", async () => {
     for (const file of ["src/main.rs", "vendor-apps/stock-publisher/main.go", "vendor-apps/stock-liveview/app.js"])
       await writeFile(join(folder, file), `${await readFile(join(folder, file), "utf8")}\n// edited\n`);
-    const { status, stderr } = await attempt("docker", ["compose", ...system.options, "build"], {
+    const { status, stdout, stderr } = await attempt("docker", ["compose", ...system.options, "build"], {
       environment: { BUILDKIT_PROGRESS: "plain" },
     });
-    assert.equal(status, 0, stderr);
+    const said = stdout + stderr;
+    assert.equal(status, 0, said);
     // A step's number, then what it says.
     const steps = new Map();
-    for (const [, number, text] of stderr.matchAll(/^#(\d+) (.*)$/gm))
+    for (const [, number, text] of said.matchAll(/^#(\d+) (.*)$/gm))
       steps.set(number, `${steps.get(number) ?? ""}${text}\n`);
     for (const step of ["mkdir -p src", "go mod download", "npm ci"]) {
       const found = [...steps.values()].find((text) => text.split("\n", 1)[0].includes(step));
-      assert.ok(found, `no step runs ${step}: ${stderr}`);
+      assert.ok(found, `no step runs ${step}: ${said}`);
       assert.match(found, /^CACHED$/m, step);
     }
   });

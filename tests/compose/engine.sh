@@ -6,7 +6,8 @@
 #               │ dockerd, its bridges, its rules  │ browsers, port scans
 #
 # Both networks are namespaces without a route to anywhere else. So the machine's ports and firewall
-# do not change, and "reachable from outside" has a clear meaning.
+# do not change, and "reachable from outside" has a clear meaning. Only while images are built, a
+# process of the machine lets the engine open connections, for the packages that are built from.
 
 readonly host_network=$engine-host outside=$engine-out
 
@@ -65,8 +66,34 @@ start_engine() {
   fail "the Docker engine did not start; the end of its log is above"
 }
 
+# Lets the engine, and what it builds, open connections by way of the machine.
+connect_engine() {
+  disconnect_engine
+  slirp4netns --configure --mtu=65520 --disable-host-loopback --netns-type=path "/run/netns/$host_network" way-out \
+    > "$home/way-out.log" 2>&1 < /dev/null &
+  echo $! > "$runtime/way-out.pid"
+  disown
+  local attempt
+  for ((attempt = 0; attempt < 100; attempt++)); do
+    [ -z "$(ip -n "$host_network" route show default)" ] || return 0
+    sleep 0.1
+  done
+  cat "$home/way-out.log" >&2
+  fail "the engine has no way to the network"
+}
+
+disconnect_engine() {
+  [ -e "$runtime/way-out.pid" ] || return 0
+  local pid
+  pid=$(cat "$runtime/way-out.pid")
+  kill "$pid" 2> /dev/null || true
+  tail --pid="$pid" --follow /dev/null > /dev/null
+  rm "$runtime/way-out.pid"
+}
+
 # Keeps only the images.
 stop_engine() {
+  disconnect_engine
   if is_running; then
     docker swarm leave --force > /dev/null 2>&1 || true
     docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes > /dev/null 2>&1 || true

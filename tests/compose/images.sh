@@ -1,13 +1,12 @@
 # shellcheck shell=bash disable=SC2154 # the variables are lib.sh's
 # Loads the images that compose.yml and the Dockerfiles name: the official ones where a registry can be
-# reached, else stand-ins under the same names, made from the real servers and compilers. Grafana has no
+# reached (with OFFICIAL=1 no others), else stand-ins under the same names, made from the real servers and compilers. Grafana has no
 # stand-in: Debian does not package it.
 #
 # A server's stand-in has what compose.yml relies on: paths, numeric users, volumes, bash and coreutils.
 # It has no entrypoint script, because compose.yml calls the servers directly.
 #
-# A compiler's stand-in has this machine's compiler. A build in the tests' engine has no network, so the
-# stand-in also has a mirror of the packages that our lock files name, and a setting that leads there.
+# A compiler's stand-in has this machine's compiler, and trusts the authorities that this machine trusts.
 
 readonly servers=(rabbitmq:4.3-management mongo:8.0 nginx:1.30 prom/prometheus:v3.13.2)
 readonly images=$cache/images
@@ -18,7 +17,10 @@ compilers() { sed -n 's/^FROM \(.*\) AS build$/\1/p' "$root"/Dockerfile "$root"/
 load_official() {
   local image
   for image in "${servers[@]}" $(compilers); do
-    is_loaded "$image" || copy_official "$image" || stand_in "$image"
+    ! is_loaded "$image" || continue
+    ! copy_official "$image" || continue
+    [ -z "${OFFICIAL:-}" ] || fail "$image is not to be had from its registry"
+    stand_in "$image"
   done
 }
 
@@ -48,7 +50,7 @@ base_key() { declare -f build_base | sha256sum | cut -c 1-16; }
 stand_in_key() {
   {
     base_key
-    declare -f build_root install_packages add_user "install_$1"
+    declare -f build_root install_packages add_user trust "install_$1"
     cat "$here/images/$1.Dockerfile"
     made_from "$1"
   } | sha256sum | cut -c 1-16
@@ -57,9 +59,9 @@ stand_in_key() {
 # made_from NAME: prints what else a compiler's stand-in depends on.
 made_from() {
   case $1 in
-    rust) rustc --version; echo "${FULL:-}"; cat "$root/Cargo.lock" ;;
-    golang) go version; cat "$root/vendor-apps/stock-publisher/go.sum" ;;
-    node) compilers | grep ^node: ; cat "$root/vendor-apps/stock-liveview/package-lock.json" ;;
+    rust) rustc --version; echo "${FULL:-}" ;;
+    golang) go version ;;
+    node) compilers | grep ^node: ;;
   esac
 }
 
@@ -175,30 +177,28 @@ install_prometheus() {
 
 # --- compilers --------------------------------------------------------------------------------------
 
+# trust TREE: a proxy of this machine's network may sign for the package registries.
+trust() { cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"; }
+
 # Like rustup's, without rustup. Unless FULL is set, the optimizer does less, as in tests/nix.
 install_rust() {
   local tree=$1 home=$1/usr/local/cargo toolchain
   install_packages "$tree" ca-certificates gcc libc6-dev
+  trust "$tree"
   toolchain=$(rustc --print sysroot)
   mkdir -p "$home/bin" "$tree/usr/local/rust"
   cp -a "$toolchain/bin" "$toolchain/lib" "$tree/usr/local/rust/"
   ln -s /usr/local/rust/bin/{cargo,rustc} "$home/bin/"
-  cp -r "$root/Cargo.toml" "$root/Cargo.lock" "$root/src" "$root/tests" "$root/bench" "$home/"
-  (cd "$home" && cargo vendor --locked --versioned-dirs mirror > config.toml)
-  rm -r "$home"/{Cargo.toml,Cargo.lock,src,tests,bench}
-  sed -i 's|^directory = .*|directory = "/usr/local/cargo/mirror"|' "$home/config.toml"
   if [ -z "${FULL:-}" ]; then
-    printf '[profile.release]\nlto = "off"\ncodegen-units = 16\nopt-level = 1\n' >> "$home/config.toml"
+    printf '[profile.release]\nlto = "off"\ncodegen-units = 16\nopt-level = 1\n' > "$home/config.toml"
   fi
 }
 
 install_golang() {
   local tree=$1
   install_packages "$tree" ca-certificates
+  trust "$tree"
   cp -a "$(go env GOROOT)" "$tree/usr/local/go"
-  GOFLAGS=-modcacherw GOMODCACHE=$tree/mirror go -C "$root/vendor-apps/stock-publisher" mod download
-  mv "$tree/mirror/cache/download" "$tree/usr/local/go-mirror"
-  rm -r "$tree/mirror"
 }
 
 # The very program of the official image, which is also an npm package; and this machine's npm.
@@ -208,13 +208,12 @@ install_node() {
   [ "$(uname -m)" != aarch64 ] || architecture=arm64
   install_packages "$tree" libatomic1 libstdc++6
   modules=$(npm root --global)
-  mkdir -p "$tree/usr/local/lib/node_modules" "$tree/usr/local/etc" "$tree/tmp/app"
+  mkdir -p "$tree/usr/local/lib/node_modules" "$tree/usr/local/etc"
   npm pack --silent --pack-destination "$tree/tmp" "node-linux-$architecture@$version"
   tar -C "$tree/usr/local" --strip-components 1 -xf "$tree"/tmp/*.tgz package/bin/node
   cp -r "$modules/npm" "$tree/usr/local/lib/node_modules/"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$tree/usr/local/bin/npm"
-  cp "$root"/vendor-apps/stock-liveview/package*.json "$tree/tmp/app/"
-  (cd "$tree/tmp/app" && npm ci --cache "$tree/usr/local/npm-mirror" --omit=dev --ignore-scripts --no-audit --no-fund)
-  printf 'cache=/usr/local/npm-mirror\noffline=true\n' > "$tree/usr/local/etc/npmrc"
-  rm -r "$tree"/tmp/*
+  rm "$tree"/tmp/*.tgz
+  cp /etc/ssl/certs/ca-certificates.crt "$tree/usr/local/etc/"
+  echo 'cafile=/usr/local/etc/ca-certificates.crt' > "$tree/usr/local/etc/npmrc"
 }

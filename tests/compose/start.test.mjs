@@ -3,20 +3,19 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { eventually } from "../lib/waiting.mjs";
+import { showsEveryCompany } from "./browser.mjs";
 import { withDatabase } from "./database.mjs";
 import {
   attempt,
   awkwardCompanies,
   companies,
   copyWithAwkwardCompanies,
-  outside,
-  pageUrl,
   root,
   System,
   Visitor,
@@ -78,22 +77,7 @@ describe("the system in containers", () => {
   });
 
   test("shows every company in a browser", async () => {
-    const { page, problems, close } = await visit();
-    try {
-      await page.goto(pageUrl);
-      await eventually("the page is live", 20_000, async () =>
-        (await page.locator("#status-text").textContent())?.startsWith("Live"),
-      );
-      assert.deepEqual(await page.locator(".card h2").allTextContents(), companies);
-      for (const company of companies) {
-        const price = page.locator(`[data-company="${company}"] .price`);
-        const first = await price.textContent();
-        await eventually(`${company}'s price changes`, 20_000, async () => (await price.textContent()) !== first);
-      }
-      assert.deepEqual(problems, []);
-    } finally {
-      await close();
-    }
+    await showsEveryCompany();
   });
 
   test("up once more changes nothing", async () => {
@@ -205,23 +189,4 @@ function killProcess(pid) {
   } catch (error) {
     if (error.code !== "ESRCH") throw error;
   }
-}
-
-/** A browser outside, with the settings of the page's own tests. */
-async function visit() {
-  const folder = await mkdtemp(join(tmpdir(), "stockmarket-browser."));
-  const program = join(folder, "chromium");
-  await writeFile(program, `#!/bin/sh\nexec ${outside.join(" ")} "${process.env.CHROMIUM}" "$@"\n`);
-  await chmod(program, 0o755);
-  process.env.CHROMIUM = program;
-  const { launch, openPage } = await import("../../vendor-apps/stock-liveview/test/system/browser.js");
-  // The flag makes the browser treat the page as it treats one of localhost, which is what a user opens.
-  const browser = await launch([`--unsafely-treat-insecure-origin-as-secure=${pageUrl}`]);
-  return {
-    ...(await openPage(browser)),
-    async close() {
-      await browser.close();
-      await rm(folder, { recursive: true });
-    },
-  };
 }

@@ -46,6 +46,7 @@ unpack_companions() {
   command -v iptables > /dev/null || wanted+=(iptables)
   command -v ip > /dev/null || wanted+=(iproute2)
   command -v debootstrap > /dev/null || wanted+=(debootstrap)
+  command -v slirp4netns > /dev/null || wanted+=(slirp4netns)
   [ "${#wanted[@]}" -gt 0 ] || return 0
   apt-get update -qq
   packages=$(apt-get --simulate --no-install-recommends install "${wanted[@]}" | awk '$1 == "Inst" { print $2 }')
