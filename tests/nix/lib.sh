@@ -120,11 +120,12 @@ host_program() {
 describe_host() {
   link_programs "$local/host/stdenv" \
     bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
-    basename dirname readlink realpath mktemp env true false test expr date sleep printf echo \
+    basename dirname readlink realpath mktemp env true false test expr date sleep printf echo uname id df od nproc \
     find xargs diff cmp sed grep awk tar gzip make patchelf python3
-  link_programs "$local/host/compiler" cc gcc g++ c++ ld ar as ranlib strip objcopy nm
+  link_programs "$local/host/compiler" cc ld ar as ranlib strip objcopy nm
 
-  local rust program path
+  local rust program path gcc
+  gcc=$(dirname "$(cc -print-libgcc-file-name)")
   rust=$(rustc --print sysroot)
   {
     echo '{'
@@ -132,6 +133,12 @@ describe_host() {
     echo "  bash = \"$(command -v bash)\";"
     echo "  stdenv = \"$local/host/stdenv\";"
     echo "  compiler = \"$local/host/compiler\";"
+    echo "  libc = \"$(realpath "$(dirname "$(cc -print-file-name=libc.so)")")\";"
+    echo "  headers = \"/usr/include/$(cc -print-multiarch)\";"
+    echo "  gccLibrary = \"$gcc\";"
+    echo "  gccPrograms = \"$(dirname "$(cc -print-prog-name=collect2)")\";"
+    echo "  gccShared = \"$(realpath --no-symlinks "$(cc -print-file-name=libgcc_s.so.1)")\";"
+    echo "  gccVersion = \"$(basename "$(dirname "$gcc")")/$(basename "$gcc")\";"
     echo "  goCache = \"$local/go-cache\";"
     echo "  home = \"$HOME\";"
     echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
@@ -140,11 +147,11 @@ describe_host() {
     echo "  certificates = \"${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}\";"
     echo '  programs = {'
     for program in node npm npx go gofmt jq skopeo regctl shellcheck actionlint nixfmt deadnix \
-      nginx ldd patchelf openssl curl git make docker; do
+      nginx ldd patchelf openssl curl git make docker docker-compose flock renice setpriv setsid chromium; do
       path=$(host_program "$program")
       [ -z "$path" ] || echo "    $program = \"$path\";"
     done
-    for program in cargo rustc cargo-clippy clippy-driver cargo-fmt rustfmt; do
+    for program in cargo rustc rustdoc cargo-clippy clippy-driver cargo-fmt rustfmt; do
       echo "    $program = \"$rust/bin/$program\";"
     done
     echo '  };'

@@ -43,7 +43,10 @@ let
     src:
     stdenv.mkDerivation {
       name = "vendored-crates";
-      nativeBuildInputs = [ pkgs.cargo ];
+      nativeBuildInputs = [
+        pkgs.cargo
+        pkgs.rustc
+      ];
       env = host.environment;
       buildCommand = ''
         mkdir work $out

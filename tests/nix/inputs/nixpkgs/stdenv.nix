@@ -3,6 +3,7 @@
   lib,
   host,
   platform,
+  compiler,
 }:
 let
   known = [
@@ -69,7 +70,7 @@ let
             "-e"
             ./builder.sh
           ];
-          hostTools = host.stdenv + lib.optionalString withCompiler ":${host.compiler}";
+          hostTools = host.stdenv + lib.optionalString withCompiler ":${compiler}/bin:${host.compiler}";
           tools = arguments.nativeBuildInputs or [ ];
           libraries = arguments.buildInputs or [ ];
         }
