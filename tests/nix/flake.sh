@@ -30,7 +30,7 @@ test_format() {
   "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
   ok "the workflows pass actionlint"
   "$root/.local/tools/bin/shellcheck" --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh \
-    "$root"/nix/generate "$root"/nix/images/publish.sh
+    "$root"/nix/generate "$root"/nix/development/build-twice "$root"/nix/images/publish.sh
   ok "the scripts pass shellcheck"
 }
 
@@ -100,4 +100,19 @@ test_checks() {
       { tail -n 40 "$scratch/log"; fail "check $check"; }
     ok "check $check"
   done
+  check_build_twice
+}
+
+# The command of the workflow "Checks", on programs that were never built before.
+check_build_twice() {
+  local copy=$scratch/new
+  copy_project "$copy"
+  echo "// $RANDOM$RANDOM" | tee -a "$copy/vendor-apps/stock-liveview/app.js" "$copy/vendor-apps/stock-publisher/main.go" > /dev/null
+  # A `nix` that takes the stand-ins.
+  mkdir "$scratch/bin"
+  printf '#!%s\nexec %s "$@" %s\n' "$BASH" "$(type -P nix)" "${inputs[*]}" > "$scratch/bin/nix"
+  chmod +x "$scratch/bin/nix"
+  (cd "$copy" && PATH=$scratch/bin:$PATH nix/development/build-twice stock-liveview stock-publisher) 2> "$scratch/log" ||
+    { tail -n 40 "$scratch/log" >&2; fail "build-twice"; }
+  ok "programs that were never built before are built twice, and are the same"
 }
