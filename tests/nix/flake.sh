@@ -51,6 +51,7 @@ test_outputs() {
 (crane.mkLib pkgs).cargoFmt { inherit src; @ }|cargoArtifacts = null;
 pkgs.buildGo126Module { pname = "x"; version = "1"; inherit src; vendorHash = ""; @ }|vendorSha256 = "";
 pkgs.stdenvNoCC.mkDerivation { name = "x"; @ }|shell = "sh";
+pkgs.writeText "x" "${pkgs.lib.fileset.toSource { root = src.origSrc; fileset = @(src.origSrc + "/Cargo.toml"); }}"|toString
 pkgs.writeShellApplication { name = "x"; text = ""; @ }|path = [ ];
 nix2container.buildImage { name = "x"; @ }|healthcheck = { };
 nix2container.buildImage { name = "x"; config = { User = "1"; @ }; }|Healthcheck = { };
@@ -92,6 +93,7 @@ evaluates() {
 
 test_checks() {
   say "Checks of the flake"
+  check_sandbox
   # cargo-deny and statix are not available here. `make test` runs clippy and the consumer's tests.
   local check
   for check in consumer-format publisher-tests liveview-tests generated \
@@ -101,6 +103,20 @@ test_checks() {
     ok "check $check"
   done
   check_build_twice
+}
+
+# Builds see what they see on nixpkgs.
+check_sandbox() {
+  nix build --impure --no-link --print-build-logs --expr "
+    (import $local/inputs/nixpkgs { system = \"$system\"; }).runCommand \"sandbox-$RANDOM$RANDOM\" { } ''
+      for file in /usr/bin/env /bin/bash $root/flake.nix $HOME/.[a-z]*; do
+        [ ! -f \$file ]
+      done
+      ! (exec 3<> /dev/tcp/192.0.2.1/80) 2> refused
+      grep 'unreachable' refused
+      touch \$out
+    ''" 2> "$scratch/log" || { tail -n 20 "$scratch/log" >&2; fail "a build sees more than on nixpkgs"; }
+  ok "a build sees no network, no home folder, no clone and no /usr/bin/env"
 }
 
 # The command of the workflow "Checks", on programs that were never built before.

@@ -87,10 +87,14 @@ use_own_nix() {
   export NIX_CONF_DIR=$local/etc NIX_STORE_DIR=$local/store NIX_STATE_DIR=$local/var
   export NIX_LOG_DIR=$local/log XDG_CACHE_HOME=$local/cache
   unset NIX_PATH NIX_REMOTE
-  mkdir -p "$NIX_CONF_DIR" "$NIX_STORE_DIR" "$NIX_STATE_DIR"
+  mkdir -p "$NIX_CONF_DIR" "$NIX_STORE_DIR" "$NIX_STATE_DIR" "$local/go-cache"
+  # As on nixpkgs, a build sees no network, no home folder and no /usr/bin/env: only what it names, and the
+  # files of the machine that the stand-ins are made of. What fetches is let out by __noChroot.
   cat > "$NIX_CONF_DIR/nix.conf" <<SETTINGS
 experimental-features = nix-command flakes
-sandbox = false
+sandbox = relaxed
+sandbox-fallback = false
+sandbox-paths = $(tr '\n' ' ' < "$local/host/sandbox-paths")
 build-users-group =
 substituters =
 flake-registry =
@@ -112,6 +116,9 @@ link_programs() {
   done
 }
 
+# The python3 in PATH may be a script that looks for one in the home folder.
+python() { python3 -c "import sys; print(sys.$1)"; }
+
 host_program() {
   PATH=$local/tools/bin:$PATH:$root/.local/tools/bin command -v "$1" || true
 }
@@ -121,7 +128,11 @@ describe_host() {
   link_programs "$local/host/stdenv" \
     bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
     basename dirname readlink realpath mktemp env true false test expr date sleep printf echo uname id df od nproc \
-    find xargs diff cmp sed grep awk tar gzip make patchelf python3
+    find xargs diff cmp sed grep awk tar gzip make patchelf
+  ln -s "$(python executable)" "$local/host/stdenv/python3"
+  # A copy, because nothing has /usr/bin/env there.
+  rm "$local/host/stdenv/env"
+  cp "$(realpath "$(command -v env)")" "$local/host/stdenv/env"
   link_programs "$local/host/compiler" cc ld ar as ranlib strip objcopy nm
 
   local rust program path gcc
@@ -171,6 +182,38 @@ describe_host() {
     echo '  };'
     echo '}'
   } > "$local/host/host.nix"
+  sandbox_paths > "$local/host/sandbox-paths"
+}
+
+# sandbox_paths: prints the machine's files that a build may see: the programs of the stand-ins, and the folders
+# of their libraries and tools. No file lies in one of the folders: Nix would empty it while it prepares the
+# sandbox.
+sandbox_paths() {
+  local -a folders
+  local program folder
+  mkdir -p "$local/go-cache"
+  mapfile -t folders < <(
+    realpath /usr/lib /usr/include /usr/share "$(go env GOROOT)" "$(rustc --print sysroot)" "$local/host" \
+      "$local/tools" "$local/go-cache" "$root/.local/tools"
+    [ "$(python base_prefix)" = /usr ] || python base_prefix
+  )
+  printf '%s\n' "${folders[@]}" "/bin/sh=$(realpath /bin/sh)"
+  for folder in /lib /lib64; do
+    [ ! -e "$folder" ] || echo "$folder=$(realpath "$folder")"
+  done
+  folders+=(/lib /lib64)
+  {
+    find "$local"/host/{stdenv,compiler} -type l -printf '%l\n'
+    sed -nE 's/^    [a-z-]+ = "(.*)";$/\1/p' "$local/host/host.nix"
+    sed -nE 's/^  (bash|certificates) = "(.*)";$/\2/p' "$local/host/host.nix"
+    echo /usr/sbin/nginx
+  } | sort -u | while read -r program; do
+    [ -f "$program" ] || continue
+    for folder in "${folders[@]}"; do
+      [[ $program != "$folder"/* ]] || continue 2
+    done
+    echo "$program=$(realpath "$program")"
+  done
 }
 
 # The stand-ins, each with the description of this machine.
@@ -208,7 +251,7 @@ prepare() {
   "$root/scripts/install" nginx lint
   install_packages
   install_tools
-  use_own_nix
   describe_host
   prepare_inputs
+  use_own_nix
 }

@@ -70,7 +70,7 @@ let
   # glibc as nixpkgs divides it: `out` is for dynamic programs and has no libc.a, `static` has nothing else.
   # Since glibc 2.34 some libraries exist only for old programs; nixpkgs gives these names for linking.
   glibc = {
-    bin = tool "ldd";
+    bin = script "ldd" ''exec ${host.bash} ${host.programs.ldd} "$@"'';
     out = runCommand "glibc" { } ''
       mkdir -p $out/lib
       cd $out/lib

@@ -86,6 +86,8 @@ rec {
         it:
         if it ? has then
           it
+        else if !builtins.isPath it then
+          throw "lib.fileset: ${toString it} is a string, not a path"
         else
           let
             path = toString (if pathExists it then it else throw "lib.fileset: ${toString it} does not exist");

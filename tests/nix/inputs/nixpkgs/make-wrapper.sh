@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # makeWrapper PROGRAM WRAPPER [--add-flags FLAGS]
 set -eu
+[ -x "$1" ] || { echo "makeWrapper: $1 cannot be executed" >&2; exit 1; }
 mkdir -p "$(dirname "$2")"
 case "${3:-}" in
   "") flags= ;;

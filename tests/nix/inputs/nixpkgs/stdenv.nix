@@ -55,9 +55,9 @@ let
         "buildInputs"
         "impureEnvVars"
       ];
-      # Here a fixed-output derivation sees the network because no sandbox keeps it from it, and
-      # finds the registries through the settings of this machine's clients.
-      fetches = lib.optionalAttrs (arguments ? outputHash) host.environment;
+      # Only a fixed-output derivation sees the network. Here it runs outside of the sandbox, and finds the
+      # registries through the settings of this machine's clients.
+      fetches = lib.optionalAttrs (arguments ? outputHash) (host.environment // { __noChroot = true; });
       result = derivation (
         fetches
         // variables
