@@ -36,6 +36,17 @@ test_shell() {
     fail "epmd is not of the Erlang that RabbitMQ runs on"
   ok "scripts/install takes every server from it, epmd of RabbitMQ's Erlang too, and fetches nothing"
 
+  # Where there is an older process-compose, it asks for Go to build one.
+  mkdir "$scratch/old"
+  printf '#!%s\necho "Version:        v1.9.0"\n' "$BASH" > "$scratch/old/process-compose"
+  chmod +x "$scratch/old/process-compose"
+  ln -s "$(type -P flock)" "$scratch/old/"
+  rm -r "$copy/.local"
+  ! env -i HOME="$scratch" PATH="$scratch/old:$local/host/stdenv" STOCKMARKET_HOME="$scratch/home" \
+    "$copy/scripts/install" process-compose > "$scratch/log" 2>&1 || fail "scripts/install takes an old process-compose"
+  grep -q 'go is missing' "$scratch/log" || { cat "$scratch/log" >&2; fail "scripts/install fails for another reason"; }
+  ok "an older process-compose is not taken"
+
   local name
   for name in aarch64-darwin x86_64-darwin; do
     packages_of "$name" > "$scratch/packages"
