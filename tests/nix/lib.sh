@@ -194,7 +194,7 @@ sandbox_paths() {
   mkdir -p "$local/go-cache"
   mapfile -t folders < <(
     realpath /usr/lib /usr/include /usr/share "$(go env GOROOT)" "$(rustc --print sysroot)" "$local/host" \
-      "$local/tools" "$local/go-cache" "$root/.local/tools"
+      "$local/tools" "$local/go-cache" "$root/.local/tools" "$(dirname "$(cc -print-prog-name=collect2)")"
     [ "$(python base_prefix)" = /usr ] || python base_prefix
   )
   printf '%s\n' "${folders[@]}" "/bin/sh=$(realpath /bin/sh)"
