@@ -3,6 +3,11 @@
 
 set -euo pipefail
 
+[[ $(uname -s) == Linux ]] || {
+  echo "stockmarket: this runs on Linux only; with Docker, 'docker compose up' runs the system on $(uname -s)" >&2
+  exit 1
+}
+
 STOCKMARKET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 : "${STOCKMARKET_HOME:=$STOCKMARKET_ROOT/.local}"
 mkdir -p "$STOCKMARKET_HOME" "$STOCKMARKET_ROOT/.local"

@@ -1,6 +1,15 @@
-# `nix develop`: every tool that the project uses. `make up` and `make test` find them on the path and
-# install nothing.
+# `nix develop`: every tool that the project uses. On Linux `make up` and `make test` find them on the path and
+# install nothing. The scripts need Linux, so the shell of a Mac has no servers: it is for editing, `nix fmt` and
+# `docker compose`.
 pkgs:
+let
+  inherit (pkgs) lib;
+
+  # The Erlang that RabbitMQ runs on, for epmd: RabbitMQ has it only on the path of its own scripts.
+  erlang = lib.findFirst (
+    package: lib.getName package == "erlang"
+  ) pkgs.erlang pkgs.rabbitmq-server.buildInputs;
+in
 pkgs.mkShell {
   name = "stockmarket";
 
@@ -21,20 +30,13 @@ pkgs.mkShell {
       # The live view
       nodejs_24
 
-      # The servers
-      mongodb-ce
-      mongosh
-      nginx
-      process-compose
-      rabbitmq-server
-
       # Containers
       docker-client
       docker-compose
       regclient
       skopeo
 
-      # What the scripts and the tests call
+      # Lints, and what the scripts and the tests call
       actionlint
       curl
       deadnix
@@ -46,9 +48,17 @@ pkgs.mkShell {
       shellcheck
       statix
     ])
-    ++ pkgs.lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+    ++ lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+      # The servers
+      erlang
+      pkgs.mongodb-ce
+      pkgs.mongosh
+      pkgs.nginx
+      pkgs.process-compose
+      pkgs.rabbitmq-server
+
       pkgs.chromium # for the tests of the page
-      pkgs.util-linux # setpriv, for the scripts that start the system
+      pkgs.util-linux # flock, renice, setpriv and setsid, for the scripts that start the system
     ];
 
   env.RUST_SRC_PATH = pkgs.rustPlatform.rustLibSrc; # for rust-analyzer

@@ -11,12 +11,12 @@ let
   common = {
     src = sources.consumer;
     strictDeps = true;
-    buildInputs = [ pkgs.glibc.static ];
     env = {
-      # Naming the target keeps the flags away from build scripts and procedural macros, which have
-      # to be dynamic.
+      # Naming the target keeps the flags away from build scripts and procedural macros, which have to be
+      # dynamic. So does the static C library's folder among the flags: as a build input it would come
+      # before the shared one in every link, and build scripts crash (NixOS/nixpkgs#59267).
       CARGO_BUILD_TARGET = pkgs.stdenv.hostPlatform.rust.rustcTarget;
-      CARGO_BUILD_RUSTFLAGS = "-C target-feature=+crt-static";
+      CARGO_BUILD_RUSTFLAGS = "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
     };
   };
   withDependencies = common // {

@@ -1,12 +1,14 @@
 // When `make up` fails, it says why and leaves no process behind.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Stockmarket } from "../lib/stockmarket.mjs";
+import { promisify } from "node:util";
+import { root, Stockmarket } from "../lib/stockmarket.mjs";
 
 /** @param {Record<string, string>} variables @param {(stockmarket: Stockmarket) => Promise<void>} prepare */
 async function failsToStart(variables, expected, prepare = async () => {}) {
@@ -54,6 +56,21 @@ test("a missing tool: names it and says where to get it", async () => {
     }
   }
   await failsToStart({ PATH: folder }, () => [/cargo is missing/, /https:\/\/rustup\.rs/]);
+  await rm(folder, { recursive: true });
+});
+
+test("another system than Linux: says what runs there", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "stockmarket-uname."));
+  await writeFile(join(folder, "uname"), "#!/bin/sh\necho Darwin\n");
+  await chmod(join(folder, "uname"), 0o755);
+  for (const script of ["up", "down", "test", "build"]) {
+    await assert.rejects(
+      promisify(execFile)(join(root, "scripts", script), { env: { PATH: `${folder}:${process.env.PATH}` } }),
+      ({ code, stderr }) =>
+        code === 1 && /^stockmarket: .* Linux only; .*'docker compose up' .* Darwin\n$/.test(stderr),
+      script,
+    );
+  }
   await rm(folder, { recursive: true });
 });
 

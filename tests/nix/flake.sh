@@ -30,7 +30,7 @@ test_format() {
   "$local/tools/bin/actionlint" "$root"/.github/workflows/*.yml
   ok "the workflows pass actionlint"
   "$root/.local/tools/bin/shellcheck" --external-sources --source-path "$here" "$here"/run "$here"/stage "$here"/*.sh \
-    "$root"/nix/generate "$root"/nix/images/publish.sh "$root"/nix/images/release
+    "$root"/nix/generate "$root"/nix/development/build-twice "$root"/nix/images/publish.sh "$root"/nix/images/release
   ok "the scripts pass shellcheck"
 }
 
@@ -51,6 +51,7 @@ test_outputs() {
 (crane.mkLib pkgs).cargoFmt { inherit src; @ }|cargoArtifacts = null;
 pkgs.buildGo126Module { pname = "x"; version = "1"; inherit src; vendorHash = ""; @ }|vendorSha256 = "";
 pkgs.stdenvNoCC.mkDerivation { name = "x"; @ }|shell = "sh";
+pkgs.writeText "x" "${pkgs.lib.fileset.toSource { root = src.origSrc; fileset = @(src.origSrc + "/Cargo.toml"); }}"|toString
 pkgs.writeShellApplication { name = "x"; text = ""; @ }|path = [ ];
 nix2container.buildImage { name = "x"; @ }|healthcheck = { };
 nix2container.buildImage { name = "x"; config = { User = "1"; @ }; }|Healthcheck = { };
@@ -92,12 +93,43 @@ evaluates() {
 
 test_checks() {
   say "Checks of the flake"
-  # cargo-deny and statix are not available here. `make test` runs clippy and the consumer's tests.
+  check_sandbox
+  # cargo-deny and statix are not available here. `make test` runs clippy. The consumer's tests take minutes.
   local check
-  for check in consumer-format publisher-tests liveview-tests generated \
-    nginx nix-format workflows; do
+  local -a checks=(consumer-format publisher-tests liveview-tests generated nginx nix-format workflows)
+  [ -z "${FULL:-}" ] || checks+=(consumer-tests)
+  for check in "${checks[@]}"; do
     flake build "checks.$system.$check" --no-link --print-build-logs 2> "$scratch/log" ||
       { tail -n 40 "$scratch/log"; fail "check $check"; }
     ok "check $check"
   done
+  check_build_twice
+}
+
+# Builds see what they see on nixpkgs.
+check_sandbox() {
+  nix build --impure --no-link --print-build-logs --expr "
+    (import $local/inputs/nixpkgs { system = \"$system\"; }).runCommand \"sandbox-$RANDOM$RANDOM\" { } ''
+      for file in /usr/bin/env /bin/bash $root/flake.nix $HOME/.[a-z]*; do
+        [ ! -f \$file ]
+      done
+      ! (exec 3<> /dev/tcp/192.0.2.1/80) 2> refused
+      grep 'unreachable' refused
+      touch \$out
+    ''" 2> "$scratch/log" || { tail -n 20 "$scratch/log" >&2; fail "a build sees more than on nixpkgs"; }
+  ok "a build sees no network, no home folder, no clone and no /usr/bin/env"
+}
+
+# The command of the workflow "Checks", on programs that were never built before.
+check_build_twice() {
+  local copy=$scratch/new
+  copy_project "$copy"
+  echo "// $RANDOM$RANDOM" | tee -a "$copy/vendor-apps/stock-liveview/app.js" "$copy/vendor-apps/stock-publisher/main.go" > /dev/null
+  # A `nix` that takes the stand-ins.
+  mkdir "$scratch/bin"
+  printf '#!%s\nexec %s "$@" %s\n' "$BASH" "$(type -P nix)" "${inputs[*]}" > "$scratch/bin/nix"
+  chmod +x "$scratch/bin/nix"
+  (cd "$copy" && PATH=$scratch/bin:$PATH nix/development/build-twice stock-liveview stock-publisher) 2> "$scratch/log" ||
+    { tail -n 40 "$scratch/log" >&2; fail "build-twice"; }
+  ok "programs that were never built before are built twice, and are the same"
 }

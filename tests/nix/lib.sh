@@ -87,10 +87,14 @@ use_own_nix() {
   export NIX_CONF_DIR=$local/etc NIX_STORE_DIR=$local/store NIX_STATE_DIR=$local/var
   export NIX_LOG_DIR=$local/log XDG_CACHE_HOME=$local/cache
   unset NIX_PATH NIX_REMOTE
-  mkdir -p "$NIX_CONF_DIR" "$NIX_STORE_DIR" "$NIX_STATE_DIR"
+  mkdir -p "$NIX_CONF_DIR" "$NIX_STORE_DIR" "$NIX_STATE_DIR" "$local/go-cache"
+  # As on nixpkgs, a build sees no network, no home folder and no /usr/bin/env: only what it names, and the
+  # files of the machine that the stand-ins are made of. What fetches is let out by __noChroot.
   cat > "$NIX_CONF_DIR/nix.conf" <<SETTINGS
 experimental-features = nix-command flakes
-sandbox = false
+sandbox = relaxed
+sandbox-fallback = false
+sandbox-paths = $(tr '\n' ' ' < "$local/host/sandbox-paths")
 build-users-group =
 substituters =
 flake-registry =
@@ -112,6 +116,9 @@ link_programs() {
   done
 }
 
+# The python3 in PATH may be a script that looks for one in the home folder.
+python() { python3 -c "import sys; print(sys.$1)"; }
+
 host_program() {
   PATH=$local/tools/bin:$PATH:$root/.local/tools/bin command -v "$1" || true
 }
@@ -120,11 +127,16 @@ host_program() {
 describe_host() {
   link_programs "$local/host/stdenv" \
     bash sh cat cp mv rm mkdir rmdir ln ls chmod touch head tail cut sort uniq tr wc tee \
-    basename dirname readlink realpath mktemp env true false test expr date sleep printf echo \
-    find xargs diff cmp sed grep awk tar gzip make patchelf python3
-  link_programs "$local/host/compiler" cc gcc g++ c++ ld ar as ranlib strip objcopy nm
+    basename dirname readlink realpath mktemp env true false test expr date sleep printf echo uname id df od nproc \
+    find xargs diff cmp sed grep awk tar gzip make patchelf
+  ln -s "$(python executable)" "$local/host/stdenv/python3"
+  # A copy, because nothing has /usr/bin/env there.
+  rm "$local/host/stdenv/env"
+  cp "$(realpath "$(command -v env)")" "$local/host/stdenv/env"
+  link_programs "$local/host/compiler" cc ld ar as ranlib strip objcopy nm
 
-  local rust program path
+  local rust program path gcc
+  gcc=$(dirname "$(cc -print-libgcc-file-name)")
   rust=$(rustc --print sysroot)
   {
     echo '{'
@@ -132,6 +144,12 @@ describe_host() {
     echo "  bash = \"$(command -v bash)\";"
     echo "  stdenv = \"$local/host/stdenv\";"
     echo "  compiler = \"$local/host/compiler\";"
+    echo "  libc = \"$(realpath "$(dirname "$(cc -print-file-name=libc.so)")")\";"
+    echo "  headers = \"/usr/include/$(cc -print-multiarch)\";"
+    echo "  gccLibrary = \"$gcc\";"
+    echo "  gccPrograms = \"$(dirname "$(cc -print-prog-name=collect2)")\";"
+    echo "  gccShared = \"$(realpath --no-symlinks "$(cc -print-file-name=libgcc_s.so.1)")\";"
+    echo "  gccVersion = \"$(basename "$(dirname "$gcc")")/$(basename "$gcc")\";"
     echo "  goCache = \"$local/go-cache\";"
     echo "  home = \"$HOME\";"
     echo "  rustupHome = \"${RUSTUP_HOME:-$HOME/.rustup}\";"
@@ -140,11 +158,11 @@ describe_host() {
     echo "  certificates = \"${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}\";"
     echo '  programs = {'
     for program in node npm npx go gofmt jq skopeo regctl shellcheck actionlint nixfmt deadnix \
-      nginx ldd patchelf openssl curl git make docker; do
+      nginx ldd patchelf openssl curl git make docker docker-compose flock renice setpriv setsid chromium; do
       path=$(host_program "$program")
       [ -z "$path" ] || echo "    $program = \"$path\";"
     done
-    for program in cargo rustc cargo-clippy clippy-driver cargo-fmt rustfmt; do
+    for program in cargo rustc rustdoc cargo-clippy clippy-driver cargo-fmt rustfmt; do
       echo "    $program = \"$rust/bin/$program\";"
     done
     echo '  };'
@@ -164,6 +182,38 @@ describe_host() {
     echo '  };'
     echo '}'
   } > "$local/host/host.nix"
+  sandbox_paths > "$local/host/sandbox-paths"
+}
+
+# sandbox_paths: prints the machine's files that a build may see: the programs of the stand-ins, and the folders
+# of their libraries and tools. No file lies in one of the folders: Nix would empty it while it prepares the
+# sandbox.
+sandbox_paths() {
+  local -a folders
+  local program folder
+  mkdir -p "$local/go-cache"
+  mapfile -t folders < <(
+    realpath /usr/lib /usr/include /usr/share "$(go env GOROOT)" "$(rustc --print sysroot)" "$local/host" \
+      "$local/tools" "$local/go-cache" "$root/.local/tools" "$(dirname "$(cc -print-prog-name=collect2)")"
+    [ "$(python base_prefix)" = /usr ] || python base_prefix
+  )
+  printf '%s\n' "${folders[@]}" "/bin/sh=$(realpath /bin/sh)"
+  for folder in /lib /lib64; do
+    [ ! -e "$folder" ] || echo "$folder=$(realpath "$folder")"
+  done
+  folders+=(/lib /lib64)
+  {
+    find "$local"/host/{stdenv,compiler} -type l -printf '%l\n'
+    sed -nE 's/^    [a-z-]+ = "(.*)";$/\1/p' "$local/host/host.nix"
+    sed -nE 's/^  (bash|certificates) = "(.*)";$/\2/p' "$local/host/host.nix"
+    echo /usr/sbin/nginx
+  } | sort -u | while read -r program; do
+    [ -f "$program" ] || continue
+    for folder in "${folders[@]}"; do
+      [[ $program != "$folder"/* ]] || continue 2
+    done
+    echo "$program=$(realpath "$program")"
+  done
 }
 
 # The stand-ins, each with the description of this machine.
@@ -201,7 +251,7 @@ prepare() {
   "$root/scripts/install" nginx lint
   install_packages
   install_tools
-  use_own_nix
   describe_host
   prepare_inputs
+  use_own_nix
 }

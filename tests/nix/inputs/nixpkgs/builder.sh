@@ -6,7 +6,13 @@ PATH=$hostTools
 for package in $tools; do
   PATH=$package/bin:$PATH
 done
-export PATH HOME=$NIX_BUILD_TOP/no-home TMPDIR=$NIX_BUILD_TOP
+NIX_LDFLAGS=
+for package in $libraries; do
+  if compgen -G "$package/lib/lib*" > /dev/null; then
+    NIX_LDFLAGS+=" -L$package/lib"
+  fi
+done
+export PATH NIX_LDFLAGS HOME=$NIX_BUILD_TOP/no-home TMPDIR=$NIX_BUILD_TOP
 umask 0022
 
 runHook() {

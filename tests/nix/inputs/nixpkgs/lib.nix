@@ -38,6 +38,12 @@ rec {
   concatMapStringsSep =
     separator: f: list:
     concatStringsSep separator (map f list);
+  findFirst =
+    wanted: otherwise: list:
+    let
+      found = filter wanted list;
+    in
+    if found == [ ] then otherwise else builtins.head found;
   last = list: elemAt list (length list - 1);
   optional = condition: value: if condition then [ value ] else [ ];
   optionals = condition: values: if condition then values else [ ];
@@ -80,6 +86,8 @@ rec {
         it:
         if it ? has then
           it
+        else if !builtins.isPath it then
+          throw "lib.fileset: ${toString it} is a string, not a path"
         else
           let
             path = toString (if pathExists it then it else throw "lib.fileset: ${toString it} does not exist");

@@ -3,6 +3,7 @@
   lib,
   host,
   platform,
+  compiler,
 }:
 let
   known = [
@@ -54,9 +55,9 @@ let
         "buildInputs"
         "impureEnvVars"
       ];
-      # Here a fixed-output derivation sees the network because no sandbox keeps it from it, and
-      # finds the registries through the settings of this machine's clients.
-      fetches = lib.optionalAttrs (arguments ? outputHash) host.environment;
+      # Only a fixed-output derivation sees the network. Here it runs outside of the sandbox, and finds the
+      # registries through the settings of this machine's clients.
+      fetches = lib.optionalAttrs (arguments ? outputHash) (host.environment // { __noChroot = true; });
       result = derivation (
         fetches
         // variables
@@ -69,7 +70,7 @@ let
             "-e"
             ./builder.sh
           ];
-          hostTools = host.stdenv + lib.optionalString withCompiler ":${host.compiler}";
+          hostTools = host.stdenv + lib.optionalString withCompiler ":${compiler}/bin:${host.compiler}";
           tools = arguments.nativeBuildInputs or [ ];
           libraries = arguments.buildInputs or [ ];
         }
