@@ -3,6 +3,14 @@
 
 set -euo pipefail
 
+# What a developer's shell may export for itself or for other projects. With CDPATH, `cd` goes elsewhere
+# and prints where. The others would have Go and Cargo compile in another way or for another machine,
+# and a go.work above the clone would not know our modules.
+unset CDPATH POSIXLY_CORRECT GOFLAGS GO111MODULE GOOS GOARCH CARGO_BUILD_TARGET
+export GOWORK=off
+# Go, Cargo and npm keep their files below it.
+export HOME=${HOME:-~}
+
 STOCKMARKET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 : "${STOCKMARKET_HOME:=$STOCKMARKET_ROOT/.local}"
 mkdir -p "$STOCKMARKET_HOME" "$STOCKMARKET_ROOT/.local"
