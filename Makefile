@@ -2,6 +2,8 @@
 # given to any of them: make up NGINX_PORT=8080
 
 .DEFAULT_GOAL := help
+# One after the other, also with MAKEFLAGS=-j in the environment.
+.NOTPARALLEL:
 .PHONY: help up down status logs clean test lint unit integration end-to-end test-nix test-compose bench fmt generate screenshot
 
 ##@ Running the system on this machine

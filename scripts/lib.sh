@@ -8,6 +8,14 @@ set -euo pipefail
   exit 1
 }
 
+# What a developer's shell may export for itself or for other projects. With CDPATH, `cd` goes elsewhere
+# and prints where. The others would have Go and Cargo compile in another way or for another machine,
+# and a go.work above the clone would not know our modules.
+unset CDPATH POSIXLY_CORRECT GOFLAGS GO111MODULE GOOS GOARCH CARGO_BUILD_TARGET
+export GOWORK=off
+# Go, Cargo and npm keep their files below it.
+export HOME=${HOME:-~}
+
 STOCKMARKET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 : "${STOCKMARKET_HOME:=$STOCKMARKET_ROOT/.local}"
 mkdir -p "$STOCKMARKET_HOME" "$STOCKMARKET_ROOT/.local"
@@ -47,15 +55,20 @@ step() {
   printf '[%5.1f s] %s\n' "$(((now - started_us) / 100000))e-1" "$*" >&2
 }
 
-# fail MESSAGE [WHAT TO DO]
-fail() {
+# complain MESSAGE [WHAT TO DO]
+complain() {
   printf 'stockmarket: %s\n' "$1" >&2
   [[ -z ${2:-} ]] || printf '  → %s\n' "$2" >&2
+}
+
+# fail MESSAGE [WHAT TO DO]
+fail() {
+  complain "$@"
   exit 1
 }
 
-# need COMMAND HOW-TO-GET-IT
-need() { command -v "$1" >/dev/null || fail "$1 is missing" "install $2"; }
+# is_at_least VERSION VERSION: whether the first is the second or a later one.
+is_at_least() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n1) == "$2" ]]; }
 
 # go_build FOLDER PACKAGE PROGRAM: compiles a program without inlining, which takes two thirds of the
 # time; all with the same options, so that Go's standard library is compiled once.

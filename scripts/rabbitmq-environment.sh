@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # Separates this system's RabbitMQ from any other on the machine: node name, ports, folders, cookie. For
-# the server and for rabbitmqctl.
+# the server and for rabbitmqctl. What the user's environment holds for another one does not count.
+
+for variable in "${!RABBITMQ_@}" "${!ERL_@}"; do
+  [[ $variable == RABBITMQ_PORT || $variable == RABBITMQ_DIST_PORT ]] || unset "$variable"
+done
+unset variable
 
 readonly rabbitmq_home=$STOCKMARKET_HOME/data/rabbitmq
 export RABBITMQ_NODENAME=rabbit@localhost

@@ -26,13 +26,15 @@ lock() {
   flock "$lock_fd"
 }
 
-# Addresses in the user's environment belong to another system: the parts read theirs from files.
+# These variables of the user's environment belong to another system: the parts read their addresses from
+# files and share the other defaults. Variables that begin with PC_ would change process-compose itself.
 # The socket's path is relative, because the system limits its length.
 start_supervisor() {
   (
     cd "$run" || exit
+    unset RABBITMQ_URL MONGODB_URL MONGODB_DB MONGODB_COLLECTION COMPANY "${!PC_@}"
     # shellcheck disable=SC2154 # of lib.sh
-    exec env --unset=RABBITMQ_URL --unset=MONGODB_URL "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
+    exec env "$mark" XDG_CONFIG_HOME="$run" XDG_CACHE_HOME="$run" \
       setsid "$tools/bin/process-compose" up \
       --config "$STOCKMARKET_ROOT/process-compose.yaml" \
       --tui=false --disable-dotenv \

@@ -9,7 +9,7 @@ const library = join(import.meta.dirname, "lib/checks.sh");
 /** Runs a suite of checks. @returns {Promise<{status: number, lines: string[]}>} its exit status and output */
 function suite(script) {
   const environment = { ...process.env, TEST_RESULTS: "" }; // results of its own
-  const whole = `set -euo pipefail; source ${library}; trap end_checks EXIT\n${script}`;
+  const whole = `set -euo pipefail; source "${library}"; trap end_checks EXIT\n${script}`;
   return new Promise((resolve) =>
     execFile("bash", ["-c", whole], { env: environment, timeout: 60_000 }, (error, stdout) =>
       resolve({ status: Number(error?.code ?? 0), lines: stdout.trimEnd().split("\n") }),

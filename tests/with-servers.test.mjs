@@ -3,22 +3,29 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { root } from "./lib/stockmarket.mjs";
 import { eventually } from "./lib/waiting.mjs";
 
 /** Ends a test that hangs. It is no measure: with-servers bounds its own waits, and a busy machine is slow. */
 const limits = { timeout: 600_000 };
-const withServers = join(root, "tests/with-servers");
+
+/** A clone and folders with characters in their paths that a shell would take for its own. */
+const folder = await mkdtemp(join(tmpdir(), "stockmarket a & ü (b)."));
+await symlink(root, join(folder, "clone"));
+after(() => rm(folder, { recursive: true }));
 
 /**
  * Starts a shell command beside servers of its own. `ended` resolves when with-servers exits; `closed`, with the same
  * status and signal, when all output has been read too.
  */
 function start(script) {
-  const child = spawn(withServers, ["bash", "-euc", script]);
+  const child = spawn(join(folder, "clone/tests/with-servers"), ["bash", "-euc", script], {
+    env: { ...process.env, TMPDIR: folder },
+  });
   const started = {
     child,
     output: "",
@@ -60,7 +67,7 @@ async function assertNothingLeft(home) {
   );
 }
 
-const introduceItself = "echo command $$ beside $TEST_SERVERS_HOME; ";
+const introduceItself = 'echo "command $$ beside $TEST_SERVERS_HOME"; ';
 
 test(
   "exits with the command's status and leaves nothing behind; two at a time do not disturb each other",

@@ -2,6 +2,7 @@
 # Shared by the scripts of this folder: folders, environment and messages. Sourced.
 set -euo pipefail
 
+unset CDPATH
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export here=$root/tests/compose
 # Tools and images are kept for the next run. Of an engine, only its images are.

@@ -9,6 +9,14 @@ own_results=
 [[ -n ${TEST_RESULTS:-} ]] || own_results=$(mktemp -d)
 readonly own_results results=${TEST_RESULTS:-$own_results}
 
+# require_root COMMAND: ends the suite unless it may start container engines and install packages.
+require_root() {
+  ((EUID == 0)) || {
+    echo "stockmarket: $1 needs root and Debian, or a Debian container with --privileged" >&2
+    exit 1
+  }
+}
+
 # check NAME COMMAND…: runs the command once.
 check() { run_check once "$@"; }
 

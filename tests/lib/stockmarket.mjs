@@ -58,7 +58,7 @@ export function run(program, args, { environment = process.env, limitMs = 60_000
 /** One system in a folder of its own. It is not running until `make("up")`. */
 export class Stockmarket {
   static async prepare(variables = {}) {
-    const home = await mkdtemp(join(tmpdir(), "stockmarket-end-to-end."));
+    const home = await mkdtemp(join(tmpdir(), "stockmarket end to end ü."));
     const [sparePort, ...ports] = await freePorts(portNames.length + 1);
     const byName = Object.fromEntries(portNames.map((name, index) => [name, ports[index]]));
     return new Stockmarket(home, byName, sparePort, variables);

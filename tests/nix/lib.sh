@@ -5,6 +5,7 @@
 # lie under .local/nix. The machine's own Nix, if it has one, is not touched.
 set -euo pipefail
 
+unset CDPATH
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/nix
 local=$root/.local/nix
