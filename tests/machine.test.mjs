@@ -10,6 +10,8 @@ import { root, run } from "./lib/stockmarket.mjs";
 
 const script = (text) => `#!/bin/sh\n${text}\n`;
 const prints = (text) => script(`echo '${text}'`);
+/** Answers `uname -s` and `uname -sm`. */
+const system = (name, machine) => script(`[ "$1" = -s ] && echo ${name} || echo ${name} ${machine}`);
 
 /** Programs of an x86_64 machine that has all that is needed. They do nothing but say their version. */
 const complete = {
@@ -20,7 +22,7 @@ const complete = {
   node: prints("v20.19.0"),
   npm: prints("10.8.2"),
   python3: prints("pip 23.0.1"),
-  uname: prints("Linux x86_64"),
+  uname: system("Linux", "x86_64"),
   getconf: prints("glibc 2.36"),
   "apt-get": script("exit 1"),
 };
@@ -115,7 +117,7 @@ describe("refused before anything is fetched or compiled, with what to do:", () 
     ["no setpriv", { without: ["setpriv"] }, /setpriv is missing\n.*util-linux/],
     [
       "arm64 without mongod",
-      { uname: prints("Linux aarch64") },
+      { uname: system("Linux", "aarch64") },
       /none to fetch for Linux aarch64\n.*MongoDB.*docker compose up/,
     ],
     ["an old C library", { getconf: prints("glibc 2.31") }, /needs glibc 2\.34 or later, .* glibc 2\.31\n.*MongoDB/],
@@ -175,7 +177,7 @@ test("an older Go that fetches a newer one by itself is accepted", async () => {
 });
 
 test("arm64 with a mongod of its own is accepted", async () => {
-  const { output } = await on({ uname: prints("Linux aarch64"), mongod: prints("db version v8.0.4") }, everything);
+  const { output } = await on({ uname: system("Linux", "aarch64"), mongod: prints("db version v8.0.4") }, everything);
   assert.equal(output, "complete\n");
 });
 

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { eventually } from "../lib/waiting.mjs";
 import { companies, outside, pageUrl } from "./system.mjs";
 
+const chromium = process.env.CHROMIUM;
+
 /** Asserts that the page is live: every company has a price that changes, and the browser reports no problem. */
 export async function showsEveryCompany() {
   const { page, problems, close } = await visit();
@@ -30,7 +32,7 @@ export async function showsEveryCompany() {
 async function visit() {
   const folder = await mkdtemp(join(tmpdir(), "stockmarket-browser."));
   const program = join(folder, "chromium");
-  await writeFile(program, `#!/bin/sh\nexec ${outside.join(" ")} "${process.env.CHROMIUM}" "$@"\n`);
+  await writeFile(program, `#!/bin/sh\nexec ${outside.join(" ")} "${chromium}" "$@"\n`);
   await chmod(program, 0o755);
   process.env.CHROMIUM = program;
   const { launch, openPage } = await import("../../vendor-apps/stock-liveview/test/system/browser.js");
