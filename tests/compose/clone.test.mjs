@@ -128,9 +128,13 @@ describe("a fresh clone and Docker alone", () => {
 
   test("only a namespace that the user names is asked for our images", async () => {
     const sources = async (environment) => {
-      const output = await run("docker", ["compose", ...system.options, "--profile", "*", "config", "--format", "json"], {
-        environment,
-      });
+      const output = await run(
+        "docker",
+        ["compose", ...system.options, "--profile", "*", "config", "--format", "json"],
+        {
+          environment,
+        },
+      );
       return Object.values(JSON.parse(output).services)
         .filter(({ image }) => /\/stock-/.test(image))
         .map(({ image, build, pull_policy }) => ({ image, isBuilt: build !== undefined, pull_policy }));
