@@ -30,6 +30,10 @@ let
     }
     // unless (environment == { }) { inherit environment; }
     // unless (volumes == [ ]) { inherit volumes; }
+    # With CPUS=0 there is no limit: an engine without CPU quota takes none.
+    // {
+      cpus = "\${CPUS:-${it.cpus}}";
+    }
     // unless (!(it ? configs)) { configs = map (config: removeAttrs config [ "path" ]) it.configs; }
     // {
       "#" = part.description;

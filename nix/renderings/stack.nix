@@ -80,7 +80,8 @@ let
       deploy = changes.deploy or { } // {
         resources.limits = {
           memory = it.mem_limit;
-          inherit (it) cpus;
+          # With CPUS=0 there is no limit, as in compose.yml.
+          cpus = "\${CPUS:-${it.cpus}}";
           pids = it.pids_limit;
         };
       };
