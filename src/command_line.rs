@@ -29,6 +29,9 @@ Commands:
                queue and epoch, windows, trades, gaps, doubles, rejected and expired trades; fails
                on any gap or double. Waits up to 30 s for the database
   healthcheck  Asks the consumer on HTTP_ADDRESS whether it is ready; fails if it is not
+  healthcheck started
+               The same until it is ready for the first time; from then on fails only if it does
+               not answer. For an orchestrator that restarts what fails: waiting is no reason to
 
 Options:
   --help       Prints this
@@ -48,7 +51,7 @@ Environment (a variable that holds a secret can be given as NAME_FILE, the path 
   WINDOWS_IN_FLIGHT   full windows that may wait for the database, 1 to 64   8
   RETENTION           how long windows are kept, such as 12h, 30d or 1y      for ever
   MAX_BODY_BYTES      larger messages are rejected, 64 to 16777216           65536
-  HTTP_ADDRESS        where /healthz, /readyz and /metrics are served        127.0.0.1:9101
+  HTTP_ADDRESS        serves /healthz, /readyz, /startedz and /metrics       127.0.0.1:9101
   LOG_FORMAT          text or json                                           text on a terminal
   LOG_LEVEL           error, warn, info, debug or trace                      info
 
@@ -77,7 +80,8 @@ pub fn main() -> ExitCode {
     let outcome = match arguments[..] {
         [] => consume(),
         ["audit"] => audit(),
-        ["healthcheck"] => healthcheck(),
+        ["healthcheck"] => healthcheck("/readyz"),
+        ["healthcheck", "started"] => healthcheck("/startedz"),
         ["--help" | "-h" | "help"] => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
@@ -128,8 +132,8 @@ fn audit() -> Result<ExitCode, Failure> {
     })
 }
 
-fn healthcheck() -> Result<ExitCode, Failure> {
-    http::healthcheck(environment().http()?.address).map_err(Failure::NotReady)?;
+fn healthcheck(path: &str) -> Result<ExitCode, Failure> {
+    http::healthcheck(environment().http()?.address, path).map_err(Failure::NotReady)?;
     Ok(ExitCode::SUCCESS)
 }
 

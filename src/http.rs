@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 
 use crate::telemetry::Telemetry;
 
-/// Serves `/healthz` (the process is alive), `/readyz` (it consumes, or could as a standby) and
-/// `/metrics`, until the future is dropped.
+/// Serves `/healthz` (the process is alive), `/readyz` (it consumes, or could as a standby),
+/// `/startedz` (it was ready once) and `/metrics`, until the future is dropped.
 ///
 /// # Errors
 /// When the listener fails.
@@ -22,15 +22,25 @@ pub async fn serve(listener: TcpListener, telemetry: Telemetry) -> io::Result<()
     let router = Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readiness))
+        .route("/startedz", get(startup))
         .route("/metrics", get(metrics))
         .with_state(telemetry);
     axum::serve(listener, router).await
 }
 
 async fn readiness(State(telemetry): State<Telemetry>) -> (StatusCode, String) {
-    match telemetry.not_ready() {
-        waits if waits.is_empty() => (StatusCode::OK, "ready\n".into()),
-        waits => (StatusCode::SERVICE_UNAVAILABLE, waits.join("\n") + "\n"),
+    answer("ready", &telemetry.not_ready())
+}
+
+async fn startup(State(telemetry): State<Telemetry>) -> (StatusCode, String) {
+    answer("started", &telemetry.not_started())
+}
+
+fn answer(success: &str, waits: &[String]) -> (StatusCode, String) {
+    if waits.is_empty() {
+        (StatusCode::OK, format!("{success}\n"))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, waits.join("\n") + "\n")
     }
 }
 
@@ -39,17 +49,17 @@ async fn metrics(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, openmetrics)], telemetry.metrics())
 }
 
-/// Asks the consumer that serves at `address` whether it is ready; a wildcard address means this
-/// host. Waits for at most two seconds.
+/// Requests `path` from the consumer that serves at `address`; a wildcard address means this host.
+/// Waits for at most two seconds.
 ///
 /// # Errors
 /// What the consumer is waiting for, or why it did not answer.
-pub fn healthcheck(address: SocketAddr) -> Result<(), String> {
+pub fn healthcheck(address: SocketAddr, path: &str) -> Result<(), String> {
     let time_limit = Duration::from_secs(2);
     let ask = || -> io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&reachable(address), time_limit)?;
         stream.set_read_timeout(Some(time_limit))?;
-        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
         let mut response = String::new();
         stream.read_to_string(&mut response)?;
         Ok(response)

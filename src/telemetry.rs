@@ -101,6 +101,8 @@ struct State {
     database: Link,
     /// Why rejected messages cannot be moved, if they cannot.
     moving: Option<String>,
+    /// It was ready when `not_started` was called, at least once.
+    was_ready: bool,
     told_of_redeliveries: bool,
     /// For each reason, when a rejected message was logged last, and how many came since then.
     rejected: BTreeMap<&'static str, (Option<Instant>, u64)>,
@@ -158,6 +160,7 @@ impl Telemetry {
                 broker: Link::new(),
                 database: Link::new(),
                 moving: None,
+                was_ready: false,
                 told_of_redeliveries: false,
                 rejected: BTreeMap::new(),
             }),
@@ -353,6 +356,14 @@ impl Telemetry {
         .collect()
     }
 
+    /// What the consumer waited for since its start; empty for ever from the first call at which it is ready.
+    pub fn not_started(&self) -> Vec<String> {
+        let waits = self.not_ready();
+        let mut state = self.state();
+        state.was_ready |= waits.is_empty();
+        if state.was_ready { Vec::new() } else { waits }
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn metrics(&self) -> String {
         let since = {
@@ -417,5 +428,17 @@ mod tests {
         assert_eq!(telemetry.not_ready(), ["RabbitMQ: no queue"]);
         telemetry.standing_by();
         assert!(telemetry.not_ready().is_empty());
+    }
+
+    #[test]
+    fn what_was_ready_once_has_started_for_ever() {
+        let telemetry = Telemetry::new("MSFT");
+        assert_eq!(telemetry.not_started().len(), 2);
+        telemetry.ready(Server::mongodb);
+        telemetry.standing_by();
+        assert!(telemetry.not_started().is_empty());
+        telemetry.waiting(Server::rabbitmq, "gone");
+        assert_eq!(telemetry.not_ready().len(), 1);
+        assert!(telemetry.not_started().is_empty());
     }
 }

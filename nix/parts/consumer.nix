@@ -71,11 +71,16 @@ rec {
       stop_grace_period = "10s";
     };
 
-  swarm = map (part: {
-    inherit part;
-    "#" = "averages the trades of ${part.company}: one task does, the others are hot standbys";
-    deploy = rolling topology.consumers.containers;
-  }) (filter (part: part.number == 1) (parts "containers"));
+  swarm = map (
+    part:
+    {
+      inherit part;
+      "#" = "averages the trades of ${part.company}: one task does, the others are hot standbys";
+      test = (service part).healthcheck.test ++ [ "started" ];
+      deploy = rolling topology.consumers.containers;
+    }
+    // images.oursNamed "stock-consumer"
+  ) (filter (part: part.number == 1) (parts "containers"));
 
   secrets = {
     uid = 10001;

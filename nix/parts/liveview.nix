@@ -21,7 +21,7 @@ let
     };
   });
 in
-{
+rec {
   parts = _: liveviews;
 
   process = part: {
@@ -57,16 +57,20 @@ in
     };
 
   swarm = [
-    {
-      part = head liveviews // {
-        name = "liveview";
-      };
-      "#" = "show the newest averages, live";
-      environment.LIVEVIEW_NAME = "liveview-{{.Task.Slot}}";
-      deploy = rolling topology.liveviews // {
-        endpoint_mode = "dnsrr";
-      };
-    }
+    (
+      {
+        part = head liveviews // {
+          name = "liveview";
+        };
+        "#" = "show the newest averages, live";
+        test = (service { }).healthcheck.test ++ [ "started" ];
+        environment.LIVEVIEW_NAME = "liveview-{{.Task.Slot}}";
+        deploy = rolling topology.liveviews // {
+          endpoint_mode = "dnsrr";
+        };
+      }
+      // images.oursNamed "stock-liveview"
+    )
   ];
 
   secrets = {

@@ -40,13 +40,16 @@ in
     };
 
   swarm = [
-    {
-      part = init;
-      deploy.restart_policy = {
-        condition = "on-failure";
-        delay = "5s";
-      };
-    }
+    (
+      {
+        part = init;
+        deploy.restart_policy = {
+          condition = "on-failure";
+          delay = "5s";
+        };
+      }
+      // images.oursNamed "stock-liveview"
+    )
   ];
 
   secrets = {

@@ -19,7 +19,7 @@ let
     };
   };
 in
-{
+rec {
   parts = _: [ publisher ];
 
   process = part: {
@@ -45,7 +45,15 @@ in
       stop_grace_period = "10s";
     };
 
-  swarm = [ { part = publisher; } ];
+  swarm = [
+    (
+      {
+        part = publisher;
+        test = (service publisher).healthcheck.test ++ [ "started" ];
+      }
+      // images.oursNamed "stock-publisher"
+    )
+  ];
 
   secrets = {
     uid = 10001;

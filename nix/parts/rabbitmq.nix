@@ -71,6 +71,9 @@ rec {
       mem_limit = "1g";
       cpus = "1";
       pids_limit = 500;
+      # Open files. Erlang and its epmd make tables for as many as they may open, and some engines allow a
+      # billion. A limit above the engine's own is an error in some.
+      ulimits.nofile = 16384;
       stop_grace_period = "30s";
     };
 

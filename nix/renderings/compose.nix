@@ -37,6 +37,10 @@ let
     // unless (part.kind != "secrets") {
       configs = map (config: removeAttrs config [ "path" ]) it.configs;
     }
+    # With CPUS=0 there is no limit: an engine without CPU quota takes none.
+    // {
+      cpus = "\${CPUS:-${it.cpus}}";
+    }
     // {
       "#" = part.description;
     };

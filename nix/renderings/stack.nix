@@ -81,12 +81,16 @@ let
       deploy = changes.deploy or { } // {
         resources.limits = {
           memory = it.mem_limit;
-          inherit (it) cpus;
+          # With CPUS=0 there is no limit, as in compose.yml.
+          cpus = "\${CPUS:-${it.cpus}}";
           pids = it.pids_limit;
         };
       };
     }
     // unless (!(it ? healthcheck)) {
+      # A Swarm replaces a task that fails this check. So it asks whether the part answers: waiting for
+      # another part is no failure. Our programs also fail it until they are ready for the first time.
+      # So an update waits for that, and is rolled back if it does not happen.
       healthcheck = {
         test = changes.test or it.healthcheck.test;
         interval = "5s";
@@ -106,6 +110,15 @@ let
     ) (attrValues topology.kinds)
   );
 
+  # A network between machines.
+  encrypted =
+    network:
+    network
+    // {
+      driver = "overlay";
+      driver_opts.encrypted = "true";
+    };
+
   # ---- What the services use -----------------------------------------------------------------------
 
   all = f: concatMap f (attrValues services);
@@ -114,13 +127,20 @@ let
     filter isString (all (service: service.volumes or [ ]))
   );
   secretNames = map (secret: secret.source) (all (service: service.secrets or [ ]));
+  # The variable with a secret's version; scripts/stack-secrets sets it. `docker stack deploy` takes what
+  # follows a hyphen in the message for a default.
+  versionOf = name: "${uppercase (replaceStrings [ "." "-" ] [ "_" "_" ] name)}_VERSION";
   configs = all (service: service.configs or [ ]);
   content = path: generated.${path} or (readFile (../.. + "/${path}"));
 in
 import ./yaml.nix
   ''
     ${import ./notice.nix}
-    The whole system on the machines of a Swarm: docs/several-machines.md says how to deploy it.''
+    The whole system on the machines of a Swarm:
+
+      NAMESPACE=somebody scripts/stack-secrets docker stack deploy --compose-file stack.yml stockmarket
+
+    docs/several-machines.md says more.''
   {
     version = "3.9";
     services = mapAttrs (
@@ -131,24 +151,24 @@ import ./yaml.nix
       }
     ) services;
     networks =
-      mapAttrs (
-        _: network:
-        removeAttrs network [ "driver_opts" ]
-        // {
-          driver = "overlay";
-          driver_opts.encrypted = "true";
-        }
-      ) (removeAttrs networks (filter (name: !(elem name networkNames)) (attrNames networks)))
+      mapAttrs (_: encrypted) (
+        removeAttrs networks (filter (name: !(elem name networkNames)) (attrNames networks))
+      )
       // {
         "#" = "Who may talk to whom. What they say between machines is encrypted.";
+        edge = encrypted {
+          "#" =
+            "load balancer: connections from outside; in a Swarm it can open connections to the outside, too";
+        };
       };
     volumes = each volumeNames { };
     secrets =
       eachIs secretNames (name: {
+        name = "stockmarket-${name}-\${${versionOf name}:?deploy as the top of stack.yml says}";
         file = "secrets/${name}";
       })
       // {
-        "#" = "Made by scripts/stack-secrets.";
+        "#" = "Made by scripts/stack-secrets, which also gives the versions: hashes of the contents.";
       };
     configs =
       listToAttrs (
@@ -161,6 +181,6 @@ import ./yaml.nix
         }) configs
       )
       // {
-        "#" = "Swarm never changes a config: another content gets another name.";
+        "#" = "Swarm never changes a config or a secret: another content gets another name.";
       };
   }

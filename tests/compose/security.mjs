@@ -1,8 +1,11 @@
 // The security checks. Each looks at the running containers from outside and returns a list of problems.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { addresses } from "./database.mjs";
-import { address, attempt, docker, outside, run } from "./system.mjs";
+import { address, attempt, docker, outside, outsideAddress, run } from "./system.mjs";
 
 // ---- What is allowed, said once ------------------------------------------------------------------
 
@@ -74,7 +77,7 @@ export async function reached(enter, targets) {
   return output.split("\n").filter(Boolean);
 }
 
-const networkOf = ({ State }) => ["nsenter", `--target=${State.Pid}`, "--net"];
+export const networkOf = ({ State }) => ["nsenter", `--target=${State.Pid}`, "--net"];
 
 /** Each part reaches its neighbours and no other part. */
 export async function checkReach(system) {
@@ -104,6 +107,25 @@ export async function checkReach(system) {
     }
   }
   return problems;
+}
+
+/** Has a listener outside while it calls `use` with its host:port. The engine's host reaches it. */
+export async function withListenerOutside(use) {
+  const listener = `${outsideAddress}:8080`;
+  const program = `require("node:net").createServer().listen(8080, () => console.log("listens"))`;
+  const server = spawn(outside[0], [...outside.slice(1), process.execPath, "--eval", program]);
+  const ended = once(server, "exit");
+  try {
+    await Promise.race([
+      once(server.stdout, "data"),
+      ended.then(([status]) => assert.fail(`the listener outside ended with status ${status}`)),
+    ]);
+    assert.deepEqual(await reached(["env"], [listener]), [listener], "the host itself reaches it");
+    await use(listener);
+  } finally {
+    server.kill();
+    await ended;
+  }
 }
 
 /** No part reaches a listener outside, or a port of the engine's host other than the page's. */
@@ -204,6 +226,8 @@ export async function checkSettings(system) {
     demand(HostConfig.Memory > 0, "may use all memory");
     demand(HostConfig.NanoCpus > 0, "may use all processors");
     demand(HostConfig.PidsLimit > 0, "may start any number of processes");
+    const files = HostConfig.Ulimits?.find(({ Name }) => Name === "nofile")?.Hard ?? Infinity;
+    demand(service !== "rabbitmq" || files <= 16384, "makes tables for any number of files");
     demand(HostConfig.LogConfig.Config["max-size"], "may fill the disk with its log");
     demand(
       HostConfig.NetworkMode !== "host" && !HostConfig.PidMode && HostConfig.IpcMode !== "host",

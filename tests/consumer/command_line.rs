@@ -99,8 +99,10 @@ async fn a_health_check_reports_whether_it_is_ready() {
     eventually("it serves", async || consumer.is_serving().await).await;
     assert!(consumer.http("/healthz").await.starts_with("HTTP/1.0 200"));
     assert!(!consumer.is_ready().await, "no queue yet");
+    assert!(!consumer.has_started().await, "no queue yet");
     market.declare(Kind::QuorumSingleActive).await;
     consumer.ready().await;
+    assert!(consumer.has_started().await);
     assert!(consumer.http("/readyz").await.starts_with("HTTP/1.0 200"));
     assert!(
         consumer
@@ -108,6 +110,12 @@ async fn a_health_check_reports_whether_it_is_ready() {
             .await
             .contains("stock_consumer_trades_read_total")
     );
+    market.delete_queue().await;
+    eventually("it waits", async || !consumer.is_ready().await).await;
+    assert!(consumer.has_started().await, "it merely waits");
+    consumer.signal("-STOP");
+    assert!(!consumer.has_started().await, "it hangs");
+    consumer.signal("-CONT");
     consumer.stop().await;
 }
 

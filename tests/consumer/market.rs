@@ -537,7 +537,15 @@ impl Consumer {
     }
 
     pub async fn is_ready(&self) -> bool {
-        program(&["healthcheck"], [("HTTP_ADDRESS", self.address.clone())])
+        self.passes(&["healthcheck"]).await
+    }
+
+    pub async fn has_started(&self) -> bool {
+        self.passes(&["healthcheck", "started"]).await
+    }
+
+    async fn passes(&self, check: &[&str]) -> bool {
+        program(check, [("HTTP_ADDRESS", self.address.clone())])
             .await
             .status
             .success()

@@ -11,13 +11,16 @@ import { createLog, reason } from "./src/log.js";
 const EX_CONFIG = 78;
 const HEALTHCHECK_MS = 3000;
 
-const command = process.argv[2];
+const command = process.argv.slice(2).join(" ");
 switch (command) {
-  case undefined:
+  case "":
     await run();
     break;
   case "healthcheck":
-    await healthcheck();
+    await healthcheck("/readyz");
+    break;
+  case "healthcheck started":
+    await healthcheck("/startedz");
     break;
   case "--help":
   case "-h":
@@ -67,14 +70,14 @@ async function run() {
   process.on("SIGINT", onSignal);
 }
 
-/** Asks the live view that was started with this environment whether it is ready. */
-async function healthcheck() {
+/** Asks the live view that was started with this environment. @param {string} path  of the question */
+async function healthcheck(path) {
   const { host, port } = readAddress(process.env);
   try {
     /** @type {import("node:http").IncomingMessage} */
     const response = await new Promise((resolve, reject) => {
       const signal = AbortSignal.timeout(HEALTHCHECK_MS);
-      get({ host, port, path: "/readyz", signal }, resolve).on("error", reject);
+      get({ host, port, path, signal }, resolve).on("error", reject);
     });
     response.pipe(process.stdout);
     process.exitCode = response.statusCode === 200 ? 0 : 1;
@@ -107,8 +110,10 @@ function help() {
   });
   return `Serves a web page that shows every company's newest average as it is stored.
 
-  stock-liveview              serve the page until SIGTERM or SIGINT
-  stock-liveview healthcheck  exit 0 if the live view started with this environment is ready, else 1
+  stock-liveview                      serve the page until SIGTERM or SIGINT
+  stock-liveview healthcheck          exit 0 if the live view started with this environment is ready, else 1
+  stock-liveview healthcheck started  the same until it is ready for the first time; from then on exit 1 only
+                                      if it does not answer: for an orchestrator that restarts what fails
   stock-liveview --help
   stock-liveview --version
 

@@ -521,12 +521,30 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	}
 }
 
-func TestHealthcheckSucceedsOnceReady(t *testing.T) {
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": newCompany(t)})
+func TestHealthchecksTellWaitingFromHanging(t *testing.T) {
+	network, url := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": url, "STOCKS": newCompany(t)})
+	wildcard := "0.0.0.0" + p.address[strings.LastIndex(p.address, ":"):]
+	check := func(command ...string) int {
+		return start(t, map[string]string{"HTTP_ADDRESS": wildcard}, command...).awaitExit()
+	}
+	expect := func(when string, ready, started int) {
+		t.Helper()
+		if code := check("healthcheck"); code != ready {
+			t.Errorf("%s: healthcheck exits with %d, want %d", when, code, ready)
+		}
+		if code := check("healthcheck", "started"); code != started {
+			t.Errorf("%s: healthcheck started exits with %d, want %d", when, code, started)
+		}
+	}
 	p.awaitLog(`"publishing"`)
 	eventually(t, "/readyz answers 200", func() bool { status, _ := p.get("/readyz"); return status == 200 })
-	wildcard := "0.0.0.0" + p.address[strings.LastIndex(p.address, ":"):]
-	if code := start(t, map[string]string{"HTTP_ADDRESS": wildcard}, "healthcheck").awaitExit(); code != 0 {
-		t.Errorf("exit code %d, want 0", code)
-	}
+	expect("when ready", 0, 0)
+	network.take(closes)
+	network.cut()
+	eventually(t, "/readyz answers 503", func() bool { status, _ := p.get("/readyz"); return status == 503 })
+	expect("when waiting", 1, 0)
+	p.signal(syscall.SIGSTOP)
+	expect("when hanging", 1, 1)
+	p.signal(syscall.SIGCONT)
 }

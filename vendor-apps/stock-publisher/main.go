@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -31,8 +32,11 @@ const (
 
 const usage = `stock-publisher publishes synthetic stock trades to RabbitMQ, one queue per company.
 
-usage: stock-publisher              publish until SIGTERM or SIGINT
-       stock-publisher healthcheck  exit with 0 if the running publisher is ready, else with 1
+usage: stock-publisher                      publish until SIGTERM or SIGINT
+       stock-publisher healthcheck          exit with 0 if the running publisher is ready, else with 1
+       stock-publisher healthcheck started  the same until it is ready for the first time; from then on
+                                            exit with 1 only if it does not answer: for an orchestrator
+                                            that restarts what fails
        stock-publisher --help | --version
 
 Environment:
@@ -59,26 +63,21 @@ func untilSignal() context.Context {
 
 // run runs the command in arguments until it or ctx ends, and returns the exit code.
 func run(ctx context.Context, arguments []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	command := ""
-	if len(arguments) > 0 {
-		command = arguments[0]
-	}
-	switch {
-	case len(arguments) > 1:
-		fmt.Fprintln(stderr, "stock-publisher: too many arguments; see stock-publisher --help")
-		return exitUsage
-	case command == "":
+	switch command := strings.Join(arguments, " "); command {
+	case "":
 		return explain(stderr, publish(ctx, getenv, stderr))
-	case command == "healthcheck":
-		return explain(stderr, checkHealth(ctx, getenv))
-	case command == "--help" || command == "-h":
+	case "healthcheck":
+		return explain(stderr, checkHealth(ctx, getenv, telemetry.ReadyPath))
+	case "healthcheck started":
+		return explain(stderr, checkHealth(ctx, getenv, telemetry.StartedPath))
+	case "--help", "-h":
 		fmt.Fprint(stdout, usage, configuration.Help())
 		return 0
-	case command == "--version":
+	case "--version":
 		fmt.Fprintln(stdout, "stock-publisher", version)
 		return 0
 	default:
-		fmt.Fprintf(stderr, "stock-publisher: unknown argument %q; see stock-publisher --help\n", command)
+		fmt.Fprintf(stderr, "stock-publisher: unknown command %q; see stock-publisher --help\n", command)
 		return exitUsage
 	}
 }
@@ -149,11 +148,12 @@ func logUnfinished(log *slog.Logger, err error) {
 	}
 }
 
-// checkHealth fails unless the publisher with the same HTTP_ADDRESS is ready.
-func checkHealth(ctx context.Context, getenv func(string) string) error {
+// checkHealth fails unless the publisher with the same HTTP_ADDRESS answers path
+// with success.
+func checkHealth(ctx context.Context, getenv func(string) string, path string) error {
 	address, err := configuration.LoadHTTPAddress(getenv)
 	if err != nil {
 		return err
 	}
-	return telemetry.CheckHealth(ctx, address)
+	return telemetry.CheckHealth(ctx, address, path)
 }

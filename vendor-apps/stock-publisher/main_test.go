@@ -71,9 +71,11 @@ func TestWithoutABrokerItStaysAliveNotReadyAndStopsOnSIGTERM(t *testing.T) {
 	if status, body := p.get("/readyz"); status != 503 || !strings.Contains(body, "cannot connect") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
-	check := start(t, map[string]string{"HTTP_ADDRESS": p.address}, "healthcheck")
-	if code := check.awaitExit(); code != 1 || !strings.Contains(check.output(), "cannot connect") {
-		t.Errorf("healthcheck: exit code %d, %q", code, check.output())
+	for _, command := range [][]string{{"healthcheck"}, {"healthcheck", "started"}} {
+		check := start(t, map[string]string{"HTTP_ADDRESS": p.address}, command...)
+		if code := check.awaitExit(); code != 1 || !strings.Contains(check.output(), "cannot connect") {
+			t.Errorf("%v: exit code %d, %q", command, code, check.output())
+		}
 	}
 	p.signal(terminate)
 	if code := p.awaitExit(); code != 0 {

@@ -12,7 +12,7 @@ const A_YEAR = "public, max-age=31536000, immutable";
  * @typedef {object} Parts
  * @property {Assets} assets
  * @property {() => boolean} isReady      whether the database is reachable and the data current
- * @property {() => string} state         of the feed; `/readyz` prints it
+ * @property {() => string} state         of the feed; `/readyz` and `/startedz` print it
  * @property {() => Promise<{contentType: string, text: string}>} metrics
  * @property {import("./history.js").History} history
  */
@@ -22,6 +22,7 @@ const A_YEAR = "public, max-age=31536000, immutable";
  * @returns {(request: Request, response: Response) => void}
  */
 export function createHandler({ assets, isReady, state, metrics, history }) {
+  let hasStarted = false;
   return (request, response) => {
     // Request bodies are never read, so the connection cannot serve another request.
     if (request.method !== "GET" && request.method !== "HEAD") {
@@ -41,6 +42,11 @@ export function createHandler({ assets, isReady, state, metrics, history }) {
       case "/readyz":
         if (isReady()) send(response, 200, `ready: ${state()}\n`);
         else send(response, 503, `not ready: ${state()}\n`);
+        return;
+      case "/startedz":
+        hasStarted ||= isReady();
+        if (hasStarted) send(response, 200, "started\n");
+        else send(response, 503, `not started: ${state()}\n`);
         return;
       case "/metrics":
         metrics().then(

@@ -56,33 +56,44 @@ describe("stock-liveview", () => {
     assert.doesNotMatch(output.err, /hunter2/);
   });
 
-  it("is ready as soon as a database appears that was missing at its start", async () => {
+  it("is ready as soon as a missing database appears; health checks tell waiting from hanging", async () => {
     const [, member = ""] = databaseUrl().match(/@([^,/]+)/) ?? [];
     const [memberHost = "", memberPort] = member.split(":");
     const [wayPort] = await freePorts(1);
+    /** @type {Set<import("node:net").Socket>} */
+    const ways = new Set();
     const way = createServer((socket) => {
+      ways.add(socket);
       const onwards = connect(Number(memberPort), memberHost);
+      socket.on("close", () => onwards.destroy());
       socket.pipe(onwards).on("error", () => socket.destroy());
       onwards.pipe(socket).on("error", () => onwards.destroy());
     });
 
     const url = databaseUrl().replace(/@[^/]+\/\?(.*)/, `@127.0.0.1:${wayPort}/?directConnection=true&$1`);
-    const { child, output, exited } = run([], { PORT: "0", MONGODB_URL: `${url}&serverSelectionTimeoutMS=300` });
-    const port = await eventually(() => output.err.match(/"port":(\d+)/)?.[1], "it listens");
+    const [port] = await freePorts(1);
+    const environment = {
+      PORT: String(port),
+      HOST: "0.0.0.0",
+      MONGODB_URL: `${url}&serverSelectionTimeoutMS=300`,
+    };
+    /** Exit codes of both health checks. */
+    const checks = () =>
+      Promise.all([["healthcheck"], ["healthcheck", "started"]].map((command) => run(command, environment).exited));
+    assert.deepEqual(await checks(), [1, 1], "nothing runs");
+    const { child, output, exited } = run([], environment);
     await eventually(() => /unreachable/.test(output.err), "it says so");
+    assert.deepEqual(await checks(), [1, 1], "it has not started");
     way.listen(wayPort, "127.0.0.1");
     await eventually(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, "it is ready");
-    child.kill("SIGTERM");
-    await exited;
+    assert.deepEqual(await checks(), [0, 0], "it is ready");
     way.close();
-  });
-
-  it("healthcheck succeeds when the live view with the same environment is ready", async () => {
-    const [port] = await freePorts(1);
-    const environment = { PORT: String(port), HOST: "0.0.0.0", MONGODB_URL: databaseUrl() };
-    assert.equal(await run(["healthcheck"], environment).exited, 1);
-    const { child, exited } = await runReady(environment);
-    assert.equal(await run(["healthcheck"], environment).exited, 0);
+    for (const socket of ways) socket.destroy();
+    await eventually(async () => !(await fetch(`http://127.0.0.1:${port}/readyz`)).ok, "it waits");
+    assert.deepEqual(await checks(), [1, 0], "it merely waits");
+    child.kill("SIGSTOP");
+    assert.deepEqual(await checks(), [1, 1], "it hangs");
+    child.kill("SIGCONT");
     child.kill("SIGTERM");
     await exited;
   });

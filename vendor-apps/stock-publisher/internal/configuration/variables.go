@@ -22,7 +22,7 @@ var Variables = []Variable{
 	{"QUEUE_TYPE", "quorum", "quorum or classic; both durable, with a single active consumer"},
 	{"SEED", "", "a number; the same seed generates the same trades"},
 	{"TRADES", "0", "end, with exit code 0, when this many trades of each company are confirmed; 0: never"},
-	{"HTTP_ADDRESS", "127.0.0.1:9100", "where /metrics, /healthz and /readyz are served"},
+	{"HTTP_ADDRESS", "127.0.0.1:9100", "where /metrics, /healthz, /readyz and /startedz are served"},
 	{"LOG_LEVEL", "info", "debug, info, warn or error"},
 	{"LOG_FORMAT", "", "text or json; unset: text on a terminal, else json"},
 }

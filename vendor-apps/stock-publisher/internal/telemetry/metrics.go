@@ -18,6 +18,7 @@ type Metrics struct {
 
 	mutex   sync.Mutex
 	waiting map[string]string // by company: why it is not ready, or empty when it is
+	started bool              // Startup has seen all ready
 }
 
 // NewMetrics returns metrics without companies. The version is shown as build_info.
@@ -137,4 +138,14 @@ func (m *Metrics) Readiness() (companies map[string]string, ready bool) {
 		}
 	}
 	return companies, ready
+}
+
+// Startup is like Readiness until all are ready. From then on it has started, for
+// ever.
+func (m *Metrics) Startup() (companies map[string]string, started bool) {
+	companies, ready := m.Readiness()
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.started = m.started || ready
+	return companies, m.started
 }

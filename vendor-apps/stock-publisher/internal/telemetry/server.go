@@ -13,23 +13,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves /metrics, /healthz (the process is alive) and /readyz (every
-// company is ready).
+// Paths that answer 200, or 503 with what the publisher waits for.
+const (
+	ReadyPath   = "/readyz"   // every company is ready
+	StartedPath = "/startedz" // every company was ready, once
+)
+
+// Handler serves /metrics, /healthz (the process is alive), ReadyPath and
+// StartedPath.
 func Handler(metrics *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "ok\n")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, _ *http.Request) {
 		companies, ready := metrics.Readiness()
-		w.Header().Set("Content-Type", "application/json")
-		if !ready {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		json.NewEncoder(w).Encode(map[string]any{"ready": ready, "companies": companies})
+		answer(w, "ready", ready, companies)
+	})
+	mux.HandleFunc("GET "+StartedPath, func(w http.ResponseWriter, _ *http.Request) {
+		companies, started := metrics.Startup()
+		answer(w, "started", started, companies)
 	})
 	return mux
+}
+
+func answer(w http.ResponseWriter, what string, success bool, companies map[string]string) {
+	w.Header().Set("Content-Type", "application/json")
+	if !success {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	json.NewEncoder(w).Encode(map[string]any{what: success, "companies": companies})
 }
 
 // Serve serves the handler on the listener in the background, until stop is
@@ -40,9 +54,9 @@ func Serve(listener net.Listener, handler http.Handler) (stop func()) {
 	return func() { server.Close() }
 }
 
-// CheckHealth requests /readyz from the publisher on address (host:port). It
-// fails when the publisher is not ready or does not answer within 3 s.
-func CheckHealth(ctx context.Context, address string) error {
+// CheckHealth requests path from the publisher on address (host:port). It fails
+// when the answer is not 200 or does not come within 3 s.
+func CheckHealth(ctx context.Context, address, path string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -52,7 +66,7 @@ func CheckHealth(ctx context.Context, address string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
 	if err != nil {
 		return err
 	}
