@@ -85,10 +85,7 @@ impl TlsServers {
             ("EPMD_PORT", epmd_port.to_string()),
             ("MONGO1_PORT", mongodb_port.to_string()),
             ("MONGOD_OPTIONS", mongod_options),
-            (
-                "RABBITMQ_ENABLED_PLUGINS",
-                "rabbitmq_auth_mechanism_ssl".into(),
-            ),
+            ("BROKER_PLUGINS", "rabbitmq_auth_mechanism_ssl".into()),
         ];
         // A session of its own: a signal to this process does not reach it.
         let guard = Command::new("setsid")
