@@ -19,14 +19,17 @@ let
 
   # Podman's name server has the network's own address, where Docker's is always 127.0.0.11. Its tmpfs
   # mounts have no owner.
-  nginx = path: checked // {
-    entrypoint = [
-      "bash"
-      "-c"
-      "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /stockmarket/nginx/|\" /stockmarket/${path} >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf"
-    ];
-    tmpfs.raw = ''!override ["/run/nginx:size=1m,mode=1777", "/run/nginx/tmp:size=64m,mode=1777"]'';
-  };
+  nginx =
+    path:
+    checked
+    // {
+      entrypoint = [
+        "bash"
+        "-c"
+        "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /stockmarket/nginx/|\" /stockmarket/${path} >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf"
+      ];
+      tmpfs.raw = ''!override ["/run/nginx:size=1m,mode=1777", "/run/nginx/tmp:size=64m,mode=1777"]'';
+    };
 in
 import ./yaml.nix
   ''

@@ -13,28 +13,34 @@ let
   };
 in
 {
-  "containers/ours.yml" = import ./yaml.nix ''
-    ${import ./notice.nix}
-    The images of our programs, built from this clone by Docker alone. Nothing is asked of a registry.'' {
-    services =
-      mapAttrs (_: folder: {
-        build = {
-          context = folder;
-          args.VERSION = version;
-        };
-        pull_policy = "never";
-      }) folders
-      // {
-        image = {
-          "#" = "For the other services with an image that one of these builds.";
-          pull_policy = "never";
-        };
+  "containers/ours.yml" =
+    import ./yaml.nix
+      ''
+        ${import ./notice.nix}
+        The images of our programs, built from this clone by Docker alone. Nothing is asked of a registry.''
+      {
+        services =
+          mapAttrs (_: folder: {
+            build = {
+              context = folder;
+              args.VERSION = version;
+            };
+            pull_policy = "never";
+          }) folders
+          // {
+            image = {
+              "#" = "For the other services with an image that one of these builds.";
+              pull_policy = "never";
+            };
+          };
       };
-  };
 
-  "containers/ours-published.yml" = import ./yaml.nix ''
-    ${import ./notice.nix}
-    The images of our programs, pulled from the namespace that NAMESPACE names.'' {
-    services = each (attrNames folders ++ [ "image" ]) { pull_policy = "missing"; };
-  };
+  "containers/ours-published.yml" =
+    import ./yaml.nix
+      ''
+        ${import ./notice.nix}
+        The images of our programs, pulled from the namespace that NAMESPACE names.''
+      {
+        services = each (attrNames folders ++ [ "image" ]) { pull_policy = "missing"; };
+      };
 }

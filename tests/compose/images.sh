@@ -153,7 +153,7 @@ install_mongo() {
   add_user "$tree" mongodb 999 /data/db
   install_packages "$tree" libcurl4t64 libssl3t64 liblzma5
   "$root/scripts/install" servers
-  mongod=$(sed -n 's/^exec "\(.*\)" "\$@"$/\1/p' "$root/.local/tools/bin/mongod")
+  mongod=$(sed -n "s/^exec '\(.*\)' \"\$@\"$/\1/p" "$root/.local/tools/bin/mongod")
   install -m 0755 "$mongod" "$tree/usr/bin/mongod"
   mkdir -p "$tree/data/db" "$tree/data/configdb"
   chown -R 999:999 "$tree/data"
