@@ -38,9 +38,7 @@ let
       configs = map (config: removeAttrs config [ "path" ]) it.configs;
     }
     # With CPUS=0 there is no limit: an engine without CPU quota takes none.
-    // {
-      cpus = "\${CPUS:-${it.cpus}}";
-    }
+    // unless (!(it ? cpus)) { cpus = "\${CPUS:-${it.cpus}}"; }
     // {
       "#" = part.description;
     };
