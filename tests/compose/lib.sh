@@ -19,10 +19,16 @@ for folder in sbin bin usr/sbin usr/bin; do
   PATH=$cache/tools/$folder:$PATH
 done
 export PATH
-# Where unpacked programs find their libraries.
-libraries=$cache/tools/usr/lib/$(uname -m)-linux-gnu
-[ ! -d "$libraries" ] || export LD_LIBRARY_PATH=$libraries XTABLES_LIBDIR=$libraries/xtables
-unset folder libraries
+unset folder
+
+# find_libraries: where unpacked programs find their libraries.
+find_libraries() {
+  local libraries
+  libraries=$cache/tools/usr/lib/$(uname -m)-linux-gnu
+  [ ! -d "$libraries" ] || export LD_LIBRARY_PATH=$libraries
+  [ ! -d "$libraries/xtables" ] || export XTABLES_LIBDIR=$libraries/xtables
+}
+find_libraries
 
 say() { printf '== %s\n' "$*" >&2; }
 fail() {

@@ -85,6 +85,7 @@ install_tools() {
     echo "$stamp" > "$cache/tools.new/stamp"
     rm -rf "$cache/tools" "$archives"
     mv "$cache/tools.new" "$cache/tools"
+    find_libraries
   fi
   mkdir -p "$DOCKER_CONFIG/cli-plugins"
   ln -sf "$cache/tools/usr/libexec/docker/cli-plugins/docker-compose" "$DOCKER_CONFIG/cli-plugins/docker-compose"
