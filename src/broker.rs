@@ -66,6 +66,11 @@ pub enum BrokerError {
     Unroutable(String),
     #[error("the broker is short of memory or disk space, and takes no messages")]
     Blocked,
+    #[error(
+        "nothing arrives, though {0} messages wait in the queue, and no consumer stores windows: \
+         connecting again"
+    )]
+    HeldBack(u32),
     #[error("{0}")]
     Tls(String),
     #[error(transparent)]
@@ -213,16 +218,7 @@ impl Subscription {
         exclusive: bool,
     ) -> Result<Self, BrokerError> {
         let channel = timed(connection.amqp.create_channel()).await?;
-        let look_up = QueueDeclareOptions {
-            passive: true,
-            ..Default::default()
-        };
-        timed(channel.queue_declare(queue.into(), look_up, FieldTable::default()))
-            .await
-            .map_err(|error| match soft_error(&error) {
-                Some((AMQPSoftError::NOTFOUND, _)) => BrokerError::QueueMissing,
-                _ => error,
-            })?;
+        look_up(&channel, queue).await?;
         timed(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions {
             exclusive,
@@ -275,6 +271,16 @@ impl Subscription {
             }
         }
         Ok(())
+    }
+
+    /// How many messages wait in the queue: neither acknowledged nor handed out. It asks on the channel
+    /// of the deliveries: if the broker's part of that hangs, there is no answer.
+    ///
+    /// # Errors
+    /// When there is no answer, or no queue.
+    pub fn waiting(&self, queue: &str) -> impl Future<Output = Result<u32, BrokerError>> + use<> {
+        let (channel, queue) = (self.channel.clone(), queue.to_owned());
+        async move { look_up(&channel, &queue).await }
     }
 
     /// Acknowledges one delivery.
@@ -557,6 +563,21 @@ async fn tell_if_blocked(connection: Option<&Connection>, telemetry: &Telemetry)
             telemetry.moving(Some(BrokerError::Blocked.to_string()));
         }
     }
+}
+
+/// How many messages wait in a queue. A quorum queue that is busy may say 0.
+async fn look_up(channel: &Channel, queue: &str) -> Result<u32, BrokerError> {
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..Default::default()
+    };
+    timed(channel.queue_declare(queue.into(), options, FieldTable::default()))
+        .await
+        .map(|queue| queue.message_count())
+        .map_err(|error| match soft_error(&error) {
+            Some((AMQPSoftError::NOTFOUND, _)) => BrokerError::QueueMissing,
+            _ => error,
+        })
 }
 
 /// Limits the time of a request: a broker without a quorum may never answer.

@@ -38,6 +38,10 @@ const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 /// The most that AMQP can let a consumer hold unacknowledged.
 const LARGEST_PREFETCH: u16 = u16::MAX;
 
+/// How long nothing arrives until the consumer looks whether messages wait in the queue, and from one look
+/// to the next.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// How long a line that holds all the broker may send is given to free itself.
 const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
@@ -108,6 +112,23 @@ async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdow
     }
 }
 
+/// A look at a queue from which nothing arrives.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// How many messages wait.
+    waiting: u32,
+    /// The queue's last stored window, if some wait and the database tells.
+    last: Option<Option<Place>>,
+}
+
+impl Look {
+    /// Whether, since an earlier look, messages have waited and no consumer has stored any. A hot standby
+    /// sees that the active consumer stores them.
+    fn tells_of_a_standstill_since(&self, earlier: &Self) -> bool {
+        self.waiting > 0 && earlier.waiting > 0 && self.last.is_some() && self.last == earlier.last
+    }
+}
+
 /// One subscription, and the messages read from it. When it ends, the broker delivers again what is not
 /// acknowledged, and the database knows which trades were counted.
 struct Session<'a> {
@@ -127,6 +148,10 @@ struct Session<'a> {
     writing: usize,
     write_began: Instant,
     record: Option<LocalBoxFuture<'a, ()>>,
+    look: Option<LocalBoxFuture<'a, Result<Look, BrokerError>>>,
+    next_look: Instant,
+    /// None if something has arrived since.
+    last_look: Option<Look>,
     /// Since when the line holds all that the broker may send, and waits for more.
     crowded_since: Option<Instant>,
     /// Whether it has been told that trades are counted without their identities.
@@ -158,6 +183,9 @@ impl<'a> Session<'a> {
             writing: 0,
             write_began: Instant::now(),
             record: None,
+            look: None,
+            next_look: Instant::now() + SILENCE,
+            last_look: None,
             crowded_since: None,
             told_of_epochs: false,
         }
@@ -183,6 +211,10 @@ impl<'a> Session<'a> {
             let full = self.full_windows();
             let write_waits = self.write.is_none() && full > 0;
             let may_read = !stopping && full < self.config.windows_in_flight;
+            if !may_read {
+                self.postpone_look();
+            }
+            let may_look = self.look.is_none();
             tokio::select! {
                 biased;
                 () = shutdown.requested(), if !stopping => {
@@ -198,6 +230,8 @@ impl<'a> Session<'a> {
                     taken?;
                     self.accept(&mut group).await;
                 }
+                look = wait_for(&mut self.look) => self.looked(look)?,
+                () = sleep_until(self.next_look), if may_look => self.begin_look(),
                 () = sleep(Duration::from_millis(200)), if self.rejected() > 0 => {
                     self.notice_crowd()?;
                 }
@@ -243,6 +277,7 @@ impl<'a> Session<'a> {
 
     /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
     async fn accept(&mut self, group: &mut Vec<Delivery>) {
+        self.postpone_look();
         self.telemetry.trades_read(group.len());
         let (config, store, telemetry) = (self.config, self.store, self.telemetry);
         let queue = &config.broker.queue;
@@ -368,13 +403,56 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn postpone_look(&mut self) {
+        self.next_look = Instant::now() + SILENCE;
+        self.last_look = None;
+    }
+
+    /// Begins to look whether the broker holds back what waits in the queue. A quorum queue does that when
+    /// its member beside the consumer has crashed: it hands out what never arrives (seen with RabbitMQ 4.3,
+    /// after all brokers of a cluster were restarted twice within minutes).
+    fn begin_look(&mut self) {
+        let (store, queue) = (self.store, &self.config.broker.queue);
+        let waiting = self.subscription.waiting(queue);
+        let look = async move {
+            let waiting = waiting.await?;
+            let last = match waiting {
+                0 => None,
+                _ => store.last_window(queue).await.ok(),
+            };
+            Ok(Look { waiting, last })
+        };
+        self.look = Some(look.boxed_local());
+    }
+
+    /// # Errors
+    /// When the broker does not answer, or holds messages back.
+    fn looked(&mut self, look: Result<Look, BrokerError>) -> Result<(), Interruption> {
+        self.look = None;
+        self.next_look = Instant::now() + SILENCE;
+        let look = look?;
+        let standstill = self
+            .last_look
+            .replace(look)
+            .is_some_and(|earlier| look.tells_of_a_standstill_since(&earlier));
+        if standstill && !self.is_crowded() {
+            return Err(BrokerError::HeldBack(look.waiting).into());
+        }
+        Ok(())
+    }
+
+    /// Whether the line waits for more, but holds all that the broker may send.
+    fn is_crowded(&self) -> bool {
+        let held = self.line.as_ref().and_then(Line::held_while_waiting);
+        held.is_some_and(|held| held >= self.prefetch.into())
+    }
+
     /// Notices that rejected messages, which cannot be moved, leave no room for valid ones.
     ///
     /// # Errors
     /// When a session with a larger prefetch count would have more room.
     fn notice_crowd(&mut self) -> Result<(), Interruption> {
-        let held = self.line.as_ref().and_then(Line::held_while_waiting);
-        if held.is_none_or(|held| held < self.prefetch.into()) {
+        if !self.is_crowded() {
             self.crowded_since = None;
             return Ok(());
         }

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRecoverOptions,
+};
+use lapin::types::FieldTable;
+
 use crate::market::{
     Consumer, Kind, Market, Stopwatch, assert_average, eventually, give_majority_back, servers,
     take_majority_away, variable,
@@ -318,4 +323,79 @@ async fn a_refused_user_is_reported_without_the_password() {
     .await;
     let log = consumer.stop().await;
     assert!(!log.contains("secret-word"), "{log}");
+}
+
+/// A broker may hang for one consumer only: its part of the channel, or the queue's member beside it.
+#[tokio::test]
+async fn a_consumer_whose_channel_hangs_in_the_broker_opens_another() {
+    let market = Market::open("hanging").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let mut consumer = market.ready_consumer().await;
+    market.publish(Some("run"), 0..1000).await;
+    market.windows(1).await;
+    suspend_channel_of(&market).await;
+    market.publish(Some("run"), 1000..12_000).await;
+    consumer.says("no answer within 10 s").await;
+    market.windows(12).await;
+    market.account(consumer, 12_000).await;
+}
+
+/// Has the broker's process for the channel that reads this queue handle nothing more. Its connection goes on.
+async fn suspend_channel_of(market: &Market) {
+    let list = servers(&[
+        "rabbitmqctl",
+        "-q",
+        "list_consumers",
+        "queue_name",
+        "channel_pid",
+    ])
+    .await;
+    let channel = list
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{}\t", market.queue)))
+        .unwrap_or_else(|| panic!("no consumer of {} is in\n{list}", market.queue));
+    let suspend = format!(r#"sys:suspend(rabbit_misc:string_to_pid("{channel}"))."#);
+    servers(&["rabbitmqctl", "-q", "eval", &suspend]).await;
+}
+
+/// Here a stranger holds the queue, takes one trade, and does nothing with it. For a broker that hands out
+/// what never arrives it looks the same.
+#[tokio::test]
+async fn a_consumer_to_which_waiting_trades_are_not_delivered_connects_again() {
+    let market = Market::open("held-back").await;
+    market.declare(Kind::QuorumSingleActive).await;
+    let (queue, one) = (market.queue.as_str(), BasicQosOptions::default());
+    market.channel.basic_qos(1, one).await.expect("set");
+    let stranger = market
+        .channel
+        .basic_consume(
+            queue.into(),
+            "stranger".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .expect("subscribed");
+    let mut consumer = market.ready_consumer().await;
+    let port = consumer.broker_port().await;
+    market.publish(Some("run"), 0..3000).await;
+    consumer
+        .says("nothing arrives, though 2999 messages wait in the queue")
+        .await;
+    eventually("it has another connection", async || {
+        consumer.is_ready().await && consumer.broker_port().await != port
+    })
+    .await;
+    market
+        .channel
+        .basic_cancel(stranger.tag(), BasicCancelOptions::default())
+        .await
+        .expect("cancelled");
+    drop(stranger);
+    market
+        .channel
+        .basic_recover(BasicRecoverOptions { requeue: true })
+        .await
+        .expect("given back");
+    market.account(consumer, 3000).await;
 }
