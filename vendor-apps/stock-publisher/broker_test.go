@@ -279,6 +279,22 @@ func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// A broker may hang for one channel only.
+func TestNothingIsLostWhenItsChannelHangsInTheBroker(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company})
+	p.awaitMetric("trades_confirmed_total", company, 500)
+	// The channel that publishes; its connection goes on.
+	// From the broker's tables: asking a process would wait for one that another test has hung.
+	control(t, "rabbitmqctl", "eval", `[sys:suspend(Channel) || {Connection, About} <- ets:tab2list(connection_created),
+		lists:keyfind(<<"connection_name">>, 1, proplists:get_value(client_properties, About)) =:=
+			{<<"connection_name">>, longstr, <<"stock-publisher `+company+`">>},
+		{Channel, Its} <- ets:tab2list(channel_created), proplists:get_value(connection, Its) =:= Connection].`)
+	p.awaitLog("the broker has confirmed nothing for 30s")
+	p.awaitMore(company, 1000)
+	t.Logf("%d repeats", p.stopAndCheck(company, fromTheFirst))
+}
+
 func TestItExplainsAndWaitsForAQueueWithOtherArguments(t *testing.T) {
 	company, other := newCompany(t), newCompany(t)
 	withChannel(t, func(channel *amqp.Channel) error {

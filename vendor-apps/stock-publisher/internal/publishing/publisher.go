@@ -36,6 +36,9 @@ const (
 	batch = 64
 	// catchUp is how much of a pause is caught up on afterwards.
 	catchUp = time.Second
+	// silence is how long the broker may judge none of the trades in flight. After that
+	// the session counts as hung: a broker's part of a channel may hang by itself.
+	silence = 30 * time.Second
 	// confirmGrace is how long a stop waits for the last confirmations.
 	confirmGrace = 3500 * time.Millisecond
 )
@@ -63,6 +66,7 @@ type Publisher struct {
 	schedule    *pacing.Schedule // nil until the first session
 	blocked     string           // why the broker blocks the connection; empty: it does not
 	backoff     retry.Backoff
+	judged      time.Time // when the broker last judged a trade, or got the first to judge
 	sessions    int
 	lastProblem string
 }
@@ -189,7 +193,11 @@ func (p *Publisher) publish(ctx context.Context, session *broker.Session) error 
 			if err != nil {
 				return err
 			}
-			again = earlier(again, p.noteCalm())
+			silent, err := p.noteSilence()
+			if err != nil {
+				return err
+			}
+			again = earlier(earlier(again, p.noteCalm()), silent)
 			if !again.IsZero() {
 				wake.Reset(time.Until(again))
 				due = wake.C
@@ -272,6 +280,19 @@ func (p *Publisher) renewChannel(session *broker.Session) error {
 	return nil
 }
 
+// noteSilence fails when the broker has judged nothing for too long. It returns when
+// to look again, or the zero time when nothing is in flight.
+func (p *Publisher) noteSilence() (time.Time, error) {
+	if p.unconfirmed.inFlight() == 0 {
+		return time.Time{}, nil
+	}
+	if time.Since(p.judged) >= silence {
+		return time.Time{}, fmt.Errorf("the broker has confirmed nothing for %v: "+
+			"do most of its queue's members run?", silence)
+	}
+	return p.judged.Add(silence), nil
+}
+
 // makeTrade makes the trade that is due and numbers it. From here on it is sent
 // until it is confirmed.
 func (p *Publisher) makeTrade(now time.Time) error {
@@ -291,6 +312,9 @@ func (p *Publisher) send(session *broker.Session, now time.Time) error {
 	next := p.unconfirmed.nextUnsent()
 	if !next.sentAt.IsZero() {
 		p.Meter.Resent.Inc()
+	}
+	if p.unconfirmed.inFlight() == 0 {
+		p.judged = now
 	}
 	p.unconfirmed.sent(now)
 	err := session.Publish(broker.Message{
@@ -322,6 +346,7 @@ func (p *Publisher) judge(session *broker.Session, verdict amqp.Confirmation) er
 		return errors.New("the broker found no queue for a trade: the queue was deleted")
 	}
 	p.backoff.Reset() // The broker answers.
+	p.judged = time.Now()
 	if !session.Took(verdict.DeliveryTag) {
 		p.noteRefusal(verdict.DeliveryTag)
 		return nil
@@ -415,7 +440,7 @@ func (p *Publisher) noteBlocking(blocking amqp.Blocking) {
 		p.blocked = cmp.Or(blocking.Reason, "no reason given")
 	} else {
 		p.Log.Info("the broker takes trades again")
-		p.blocked = ""
+		p.blocked, p.judged = "", time.Now()
 	}
 	p.showState()
 }
