@@ -3,6 +3,7 @@ topology:
 with import ../lib.nix;
 with import ../containers;
 let
+  cookie = "erlang.cookie:.erlang.cookie";
   broker = place: {
     name = "rabbitmq";
     description = "the broker, with one queue for each company";
@@ -102,7 +103,12 @@ rec {
           path = "containers/rabbitmq/cluster.conf";
           target = "/etc/rabbitmq/conf.d/90-cluster.conf";
         }
+        (file "rabbitmq-vhosts" "containers/rabbitmq/vhosts.json")
       ];
+      # The part rabbitmq-init gives it the users.
+      secrets = secrets // {
+        files = [ cookie ];
+      };
       # A stricter check would keep the brokers from finding each other: Swarm publishes the address of
       # healthy tasks only.
       test = [
@@ -119,7 +125,7 @@ rec {
     uid = 999;
     files = [
       "rabbitmq-definitions.json"
-      "erlang.cookie:.erlang.cookie"
+      cookie
     ];
   };
 

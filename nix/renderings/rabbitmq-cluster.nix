@@ -10,6 +10,8 @@ in
 ''
   # ${import ./notice.nix}
   # Joins the brokers of stack.yml to a cluster.
+  # No users yet, so no guest either: the part rabbitmq-init gives them.
+  load_definitions = /stockmarket/containers/rabbitmq/vhosts.json
   cluster_formation.peer_discovery_backend = classic_config
   ${concatStringsSep "\n" nodes}
   cluster_formation.target_cluster_size_hint = ${toString topology.brokers}

@@ -50,7 +50,8 @@ let
   ];
 
   # The service of a part, with the changes that its kind says: keys of the service, and `test` of its
-  # health check, `networkOptions` of each of its networks, `environment` beside its own.
+  # health check, `networkOptions` of each of its networks, `environment` beside its own, `secrets` instead
+  # of the kind's.
   service =
     kind:
     { part, ... }@changes:
@@ -63,18 +64,19 @@ let
       );
       filterNulls = set: removeAttrs set (filter (name: set.${name} == null) (attrNames set));
       volumes = it.volumes or [ ] ++ map scratch (it.tmpfs or [ ]);
-      secrets = map (secretFile kind.secrets.uid) kind.secrets.files;
+      given = changes.secrets or kind.secrets or null;
       networkNames = if isList it.networks then it.networks else attrNames it.networks;
     in
     removeAttrs it unknown
     // removeAttrs changes [
       "part"
       "networkOptions"
+      "secrets"
       "test"
     ]
     // unless (environment == { }) { inherit environment; }
     // unless (volumes == [ ]) { inherit volumes; }
-    // unless (!(kind ? secrets)) { inherit secrets; }
+    // unless (given == null) { secrets = map (secretFile given.uid) given.files; }
     // {
       "#" = changes."#" or part.description;
       networks = each (filter (name: name != "managing") networkNames) (changes.networkOptions or { });

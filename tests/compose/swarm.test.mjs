@@ -73,7 +73,7 @@ async function incomplete() {
   const lines = (await docker("service", "ls", "--format", "{{.Name}} {{.Replicas}}")).split("\n").filter(Boolean);
   return lines.filter((line) => {
     const [, name, are, should] = line.match(/^stockmarket_(\S+) (\d+)\/(\d+)/);
-    return name !== "mongo-init" && are !== should;
+    return !["mongo-init", "rabbitmq-init"].includes(name) && are !== should;
   });
 }
 
@@ -187,6 +187,13 @@ describe("the system on a Swarm", () => {
     });
   });
 
+  test("the brokers have only the users of the definitions", async () => {
+    const [broker] = await containersOf("rabbitmq2");
+    const list = await docker("exec", broker, "rabbitmqctl", "--quiet", "list_users", "--formatter", "json");
+    const names = JSON.parse(list).map(({ user }) => user);
+    assert.deepEqual(names.sort(), ["consumer", "monitoring", "publisher"]);
+  });
+
   test("brokers may open as many files as they need, and no more", async () => {
     for (const service of brokers) {
       const [container] = await containersOf(service);
@@ -263,19 +270,18 @@ describe("the system on a Swarm", () => {
   });
 
   test("a new deployment takes changed passwords, and loses nothing", async (t) => {
-    // No password of the brokers': all would start again at once, which RabbitMQ 4.3 does not always survive.
-    const unchanged = ["publisher", "nginx", ...brokers, ...members];
-    const before = await containersByService([...unchanged, ...updated]);
-    const passwords = new Map(
-      ["mongodb-consumer", "mongodb-liveview"].map((name) => [name, randomBytes(12).toString("hex")]),
-    );
+    const unchanged = ["nginx", ...brokers, ...members];
+    const changed = ["publisher", ...updated];
+    const before = await containersByService([...unchanged, ...changed]);
+    const users = ["rabbitmq-publisher", "rabbitmq-consumer", "mongodb-consumer", "mongodb-liveview"];
+    const passwords = new Map(users.map((name) => [name, randomBytes(12).toString("hex")]));
     for (const [name, password] of passwords) await writeFile(join(project, `secrets/${name}.password`), password);
     const begin = Date.now();
     const { status, stderr } = await deploy();
     assert.equal(status, 0, stderr);
-    await eventually("consumers and live views are updated", 300_000, async () => {
+    await eventually("publisher, consumers and live views are updated", 300_000, async () => {
       const format = "{{ with .UpdateStatus }}{{ .State }}{{ end }}";
-      const services = updated.map((service) => `stockmarket_${service}`);
+      const services = changed.map((service) => `stockmarket_${service}`);
       const states = (await docker("service", "inspect", "--format", format, ...services)).trim().split("\n");
       assert.ok(!states.some((state) => /paused|rollback/.test(state)), `${states}`);
       return states.every((state) => state === "completed");
@@ -283,9 +289,11 @@ describe("the system on a Swarm", () => {
     const end = Date.now();
     await visitor.everyCompany(end, 120_000, [...companies, ...awkwardCompanies]);
 
-    const after = await containersByService([...unchanged, ...updated]);
+    const after = await containersByService([...unchanged, ...changed]);
     for (const service of unchanged) assert.deepEqual(after[service], before[service], `${service} was replaced`);
     for (const [service, name] of [
+      ["publisher", "rabbitmq-publisher"],
+      ["consumer-msft", "rabbitmq-consumer"],
       ["consumer-msft", "mongodb-consumer"],
       ["liveview", "mongodb-liveview"],
     ]) {
