@@ -81,7 +81,7 @@ pub enum BrokerError {
 pub struct Connection {
     amqp: lapin::Connection,
     /// Held: dropping it ends the client's thread.
-    _socket: Arc<Socket>,
+    socket: Arc<Socket>,
 }
 
 /// The client's socket. Left alone, the client would wait for ever for a broker that accepts the
@@ -108,11 +108,16 @@ impl Drop for Socket {
 }
 
 impl Connection {
-    /// Connects to the broker. Takes no longer than the URL's `connection_timeout`, by default 7 s.
+    /// Connects to the broker. Takes no longer than the URL's `connection_timeout`, by default 7 s. Where a
+    /// name stands for several brokers, it tries those after `last` first.
     ///
     /// # Errors
     /// When the broker cannot be reached, is silent, or refuses the user.
-    pub async fn open(config: &BrokerConfig, purpose: &str) -> Result<Self, BrokerError> {
+    pub async fn open(
+        config: &BrokerConfig,
+        purpose: &str,
+        last: Option<SocketAddr>,
+    ) -> Result<Self, BrokerError> {
         let mut url = config.url.clone();
         url.query.heartbeat.get_or_insert(HEARTBEAT);
         let limit = url.query.connection_timeout;
@@ -133,7 +138,7 @@ impl Connection {
                 let host = authority.host;
                 let connect = async {
                     let addresses = lookup_host((host.as_str(), authority.port)).await?;
-                    let addresses: Vec<SocketAddr> = addresses.collect();
+                    let addresses = following(last, addresses.collect());
                     let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
                     if let (AsyncTcpStream::Plain(plain), Some(kept)) = (&stream, kept.upgrade()) {
                         kept.keep(plain.get_ref().as_fd())?;
@@ -154,10 +159,7 @@ impl Connection {
             properties,
         );
         match timeout(limit, connection).await {
-            Ok(Ok(amqp)) => Ok(Self {
-                amqp,
-                _socket: socket,
-            }),
+            Ok(Ok(amqp)) => Ok(Self { amqp, socket }),
             Ok(Err(error)) => {
                 let explanation = match error.kind() {
                     ErrorKind::IOError(cause) => BROKER.explain(cause, encrypted),
@@ -169,6 +171,11 @@ impl Connection {
             }
             Err(_) => Err(BrokerError::TimedOut(limit)),
         }
+    }
+
+    /// The broker's address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.socket.0.get()?.peer_addr().ok()
     }
 
     pub fn is_open(&self) -> bool {
@@ -184,6 +191,13 @@ impl Connection {
     pub async fn close(&self) -> Result<(), BrokerError> {
         timed(self.amqp.close(200, "stopped".into())).await
     }
+}
+
+/// The addresses in the order that begins after `last`.
+fn following(last: Option<SocketAddr>, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let found = addresses.iter().position(|address| Some(*address) == last);
+    addresses.rotate_left(found.map_or(0, |index| index + 1));
+    addresses
 }
 
 /// A queue being read.
@@ -437,7 +451,7 @@ impl Mover {
         }
         let connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => Connection::open(&self.config, "rejected").await?,
+            None => Connection::open(&self.config, "rejected", None).await?,
         };
         let connection = self.connection.insert(connection);
         let channel = open_channel(connection, &self.queue).await?;
@@ -599,5 +613,21 @@ fn soft_error(error: &BrokerError) -> Option<(AMQPSoftError, &str)> {
     match error.kind() {
         AMQPErrorKind::Soft(kind) => Some((kind.clone(), error.get_message().as_str())),
         AMQPErrorKind::Hard(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_goes_to_the_next_broker() {
+        let [a, b, c] = [1, 2, 3].map(|host| SocketAddr::from(([10, 0, 0, host], 5672)));
+        assert_eq!(following(None, vec![a, b, c]), [a, b, c]);
+        assert_eq!(following(Some(a), vec![a, b, c]), [b, c, a]);
+        assert_eq!(following(Some(b), vec![b, c, a]), [c, a, b]);
+        assert_eq!(following(Some(c), vec![a, b, c]), [a, b, c]);
+        assert_eq!(following(Some(c), vec![a, b]), [a, b]);
+        assert_eq!(following(Some(a), vec![]), []);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Reading goes on during a write. The windows that fill up until the next write are the next group.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
@@ -90,14 +91,16 @@ enum Interruption {
 /// One session after the other, each from a new connection to its loss.
 async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
     let mut prefetch = config.prefetch();
+    let mut last = None;
     loop {
         let open = async {
             insist(telemetry, || store.prepare()).await;
-            Session::open(config, store, telemetry, prefetch).await
+            Session::open(config, store, telemetry, prefetch, last).await
         };
         let Some(session) = shutdown.or(open).await else {
             return;
         };
+        last = session.connection.peer();
         match session.run(shutdown).await {
             Ok(()) => return,
             Err(Interruption::Broker(error)) => {
@@ -159,14 +162,16 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Subscribes to the queue; keeps trying until it can.
+    /// Subscribes to the queue; keeps trying until it can. `last` is the broker of the last session: another
+    /// one comes first.
     async fn open(
         config: &'a Config,
         store: &'a Store,
         telemetry: &'a Telemetry,
         prefetch: u16,
+        last: Option<SocketAddr>,
     ) -> Self {
-        let (connection, subscription) = subscribe(config, telemetry, prefetch).await;
+        let (connection, subscription) = subscribe(config, telemetry, prefetch, last).await;
         telemetry.ready(Server::rabbitmq);
         telemetry.windows_in_flight(0);
         telemetry.rejected_waiting(0);
@@ -409,8 +414,8 @@ impl<'a> Session<'a> {
     }
 
     /// Begins to look whether the broker holds back what waits in the queue. A quorum queue does that when
-    /// its member beside the consumer has crashed: it hands out what never arrives (seen with RabbitMQ 4.3,
-    /// after all brokers of a cluster were restarted twice within minutes).
+    /// its member beside the consumer falls far behind the others: it hands out what never arrives (seen with
+    /// RabbitMQ 4.3, after all brokers of a busy cluster had been restarted). Another broker helps.
     fn begin_look(&mut self) {
         let (store, queue) = (self.store, &self.config.broker.queue);
         let waiting = self.subscription.waiting(queue);
@@ -474,10 +479,11 @@ async fn subscribe(
     config: &Config,
     telemetry: &Telemetry,
     prefetch: u16,
+    last: Option<SocketAddr>,
 ) -> (Connection, Subscription) {
     let mut backoff = Backoff::default();
     loop {
-        let connection = match Connection::open(&config.broker, "trades").await {
+        let connection = match Connection::open(&config.broker, "trades", last).await {
             Ok(connection) => connection,
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, error.to_string());
