@@ -2,15 +2,18 @@
  * The page: messages of the live view go into the store, and the overview or the detail view shows it.
  */
 import { Connection } from "./connection.js";
+import { RECENT_AVERAGES } from "./contract.js";
 import { Detail } from "./detail.js";
 import { byId, setText } from "./dom.js";
 import { clock, price } from "./format.js";
-import { Overview } from "./overview.js";
+import { CARD_POINTS, Overview } from "./overview.js";
+import { Recent } from "./recent.js";
 import { status } from "./status.js";
 import { Store } from "./store.js";
 
 const store = new Store();
 const overview = new Overview();
+const recent = new Recent(store, planRedraw);
 /** @type {Detail | undefined} */
 let detail;
 /** The company in the address; empty for the overview. */
@@ -20,37 +23,45 @@ let hasEverConnected = false;
 let isOpen = false;
 /** Whether the live view says that its data is current. */
 let isCurrent = true;
+/** How far the live view is behind the database, ms. */
+let lagMs = 0;
+/** Why a live view refuses this page; or empty. */
+let refusal = "";
+/** Version of the page, as the first live view told it. */
+let version = "";
 /** The live view's clock minus ours, ms. */
 let clockOffset = 0;
 let serverName = "";
-let lastNews = 0;
 let isRedrawPlanned = false;
 
-new Connection(receive, (open) => {
+new Connection(receive, (open, why) => {
   isOpen = open;
+  refusal = why;
   if (open) hasEverConnected = true;
-  showStatus();
+  planRedraw();
 });
 
-/** @param {any} message */
+/** @param {any} message @returns {boolean} whether the page has all it needs now */
 function receive(message) {
+  planRedraw();
   switch (message.type) {
     case "alive":
       clockOffset = message.now - Date.now();
-      isCurrent = message.isCurrent;
-      serverName = message.server;
-      break;
-    case "history":
-      store.receiveHistory(message.companies);
-      lastNews = now();
-      break;
+      ({ isCurrent, lagMs, server: serverName } = message);
+      version ||= message.version;
+      return false;
+    case "market":
+      return store.receiveMarket(message);
     case "averages":
       store.receiveAverages(message.averages);
-      lastNews = now();
-      break;
-    // A newer live view may send other types.
+      return true;
+    case "changed":
+      store.receiveChanged(message.companies);
+      return true;
+    default:
+      // A newer live view may send other types.
+      return false;
   }
-  planRedraw();
 }
 
 /** The time by the live view's clock. */
@@ -77,9 +88,14 @@ function redraw() {
   if (isEmpty) {
     showWhyWaiting();
   } else if (chosen === "") {
+    recent.want(
+      companies.map(({ name }) => name),
+      CARD_POINTS,
+    );
     overview.show(companies);
   } else {
     const company = store.company(chosen);
+    recent.want([chosen], RECENT_AVERAGES);
     if (company) detail?.show(company);
     else detail?.showNothing(`There is no window of ${chosen} yet.`);
   }
@@ -99,7 +115,15 @@ function tick() {
 
 function showStatus() {
   const companies = store.companies();
-  const { state, text } = status({ isOpen, hasEverConnected, isCurrent, lastNews, companies, now: now() });
+  const { state, text } = status({
+    isOpen,
+    hasEverConnected,
+    refusal,
+    isCurrent,
+    lagMs,
+    companies,
+    now: now(),
+  });
   byId("status").dataset.state = state;
   document.documentElement.dataset.state = state;
   setText(byId("status-text"), text);

@@ -8,7 +8,9 @@ const SILENCE_MS = 3000;
 /** Time limit of an attempt to connect. */
 const CONNECT_MS = 5000;
 const FIRST_RETRY_MS = 250;
-const LAST_RETRY_MS = 5000;
+const LAST_RETRY_MS = 10_000;
+
+const UNAVAILABLE = 503;
 
 export class Connection {
   #onMessage;
@@ -20,10 +22,12 @@ export class Connection {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retryTimer;
   #lastHeard = 0;
+  /** Whether old prices would do, because no live view has current ones. */
+  #takesOld = false;
 
   /**
-   * @param {(message: any) => void} onMessage
-   * @param {(isOpen: boolean) => void} onChange
+   * @param {(message: any) => boolean} onMessage  returns whether the page has all it needs now
+   * @param {(isOpen: boolean, refusal: string) => void} onChange  `refusal`: why a live view refuses the page; or empty
    */
   constructor(onMessage, onChange) {
     this.#onMessage = onMessage;
@@ -40,17 +44,18 @@ export class Connection {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
     this.#lastHeard = performance.now();
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/`, SUBPROTOCOL);
+    const socket = new WebSocket(address(this.#takesOld), SUBPROTOCOL);
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
       if (socket !== this.#socket) return;
       this.#lastHeard = performance.now();
-      this.#retryMs = FIRST_RETRY_MS;
       if (!this.#isOpen) {
         this.#isOpen = true;
-        this.#onChange(true);
+        this.#takesOld = false;
+        this.#onChange(true, "");
       }
-      this.#onMessage(JSON.parse(data));
+      // Not sooner: on a link that breaks before anything useful has arrived, attempts become rare.
+      if (this.#onMessage(JSON.parse(data))) this.#retryMs = FIRST_RETRY_MS;
     });
     socket.addEventListener("close", () => {
       if (socket === this.#socket) this.#lost();
@@ -63,11 +68,27 @@ export class Connection {
     this.#socket = undefined;
     if (this.#isOpen) {
       this.#isOpen = false;
-      this.#onChange(false);
+      this.#onChange(false, "");
+    } else {
+      void this.#askWhy();
     }
     // Random, so that the browsers of a lost live view do not all reconnect at once.
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.5 + Math.random() / 2));
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+  }
+
+  /** A browser does not tell a page why its WebSocket was refused. */
+  async #askWhy() {
+    try {
+      const query = new URLSearchParams({ origin: location.origin });
+      const response = await fetch(`admission?${query}`, { signal: AbortSignal.timeout(CONNECT_MS) });
+      const { status, reason } = await response.json();
+      if (this.#isOpen) return;
+      this.#takesOld = status === UNAVAILABLE;
+      this.#onChange(false, status === 101 ? "" : reason);
+    } catch {
+      // No live view answers: "Reconnecting" says it all.
+    }
   }
 
   #checkSilence() {
@@ -78,4 +99,12 @@ export class Connection {
   #retryNow() {
     if (this.#retryTimer && document.visibilityState === "visible") this.#connect();
   }
+}
+
+/** Of the live view that served the page, which may be below a path of another server. @param {boolean} takesOld */
+function address(takesOld) {
+  const url = new URL(takesOld ? "./?stale" : "./", document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.hash = "";
+  return url;
 }

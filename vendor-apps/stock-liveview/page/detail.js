@@ -103,7 +103,7 @@ export class Detail {
   /** @param {Company} company @param {number} now  ms since 1970 */
   tick(company, now) {
     const quiet = isQuiet(company, now);
-    const since = ago(now - company.newest.time);
+    const since = ago(now - company.newest.seenAt);
     this.#element.classList.toggle("quiet", quiet);
     setText(find(this.#element, ".age"), quiet ? `Quiet, last window ${since}` : since);
   }
@@ -234,7 +234,7 @@ export class Detail {
  */
 async function fetchHistory(company, range, signal) {
   try {
-    const response = await fetch(`/history?${new URLSearchParams({ company, range })}`, { signal });
+    const response = await fetch(`history?${new URLSearchParams({ company, range })}`, { signal });
     return response.ok ? await response.json() : undefined;
   } catch {
     return undefined;

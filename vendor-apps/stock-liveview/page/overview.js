@@ -12,7 +12,7 @@ import { isQuiet } from "./store.js";
 /** @typedef {import("./store.js").Company} Company */
 
 /** Windows in a card's chart: a minute at the default rate. */
-const CARD_POINTS = 60;
+export const CARD_POINTS = 60;
 
 /** A part of the page. `show` is called for new data, `tick` every second. @typedef {{element: HTMLElement, show: (company: Company) => void, tick: (company: Company, now: number) => void}} View */
 
@@ -29,7 +29,7 @@ export class Overview {
     this.#about = byId("overview-about");
   }
 
-  /** @param {Company[]} companies  in alphabetical order */
+  /** @param {readonly Company[]} companies  in alphabetical order */
   show(companies) {
     const names = new Set(companies.map(({ name }) => name));
     for (const [name, { card, row }] of this.#views) {
@@ -58,7 +58,7 @@ export class Overview {
     );
   }
 
-  /** @param {Company[]} companies @param {number} now  ms since 1970 */
+  /** @param {readonly Company[]} companies @param {number} now  ms since 1970 */
   tick(companies, now) {
     for (const company of companies) this.#views.get(company.name)?.card.tick(company, now);
   }
@@ -109,7 +109,7 @@ function createCard({ name, colour: number }) {
     tick(company, now) {
       const quiet = isQuiet(company, now);
       element.classList.toggle("quiet", quiet);
-      const since = ago(now - company.newest.time);
+      const since = ago(now - company.newest.seenAt);
       setText(age, quiet ? `Quiet, last ${since}` : since);
     },
   };

@@ -1,80 +1,113 @@
 /**
  * The audience: all connected browsers, and the messages they get. A message is encoded once for all of them. A browser
- * that cannot keep up is skipped, and gets the whole state once it has caught up.
+ * that cannot keep up is skipped, and gets the newest of what it missed once it has read the rest.
  *
- * Clients with the subprotocol `stockmarket.live.1` get the messages that README.md describes. All others get only
+ * Clients with the subprotocol of contract.js get the messages that README.md describes. Clients without one get only
  * `prices`, as from the original live view.
  */
 import { WebSocket } from "ws";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { columns } from "./average.js";
 
 /** @typedef {import("./market.js").Market} Market */
 /** @typedef {import("./average.js").Average} Average */
 
+/**
+ * What a browser must know beside the prices.
+ * @typedef {object} Condition
+ * @property {string} server            name of this live view
+ * @property {string} version           of the page that it serves
+ * @property {boolean} isCurrent        whether the prices are up to date with the database
+ * @property {number} lagMs             how far they are behind
+ * @property {number} hiddenCompanies   not shown, because there are too many
+ */
+
 /** Updates within this time are merged into one message. */
 const MERGE_MS = 100;
-/** After this time without a message, browsers get an `alive` message. */
-const SILENCE_MS = 500;
-/** A browser that has not answered the previous ping by the next one is disconnected. */
+/** Browsers get an `alive` message so often, so that they notice a frozen live view. */
+const ALIVE_MS = 500;
+/** How often changes of the condition are looked for. */
+const LOOK_MS = 100;
+/** A browser that has neither answered the previous ping nor read anything by the next one is disconnected. */
 const PING_MS = 10_000;
-/** Chart points in one message, shared by all companies. */
-const MAX_POINTS = 30_000;
+/** @type {Picture} */
+const NOTHING = { names: [], parts: new Map() };
+
+/** Companies in one part of the market: at most 256 KiB, however long their names and numbers are. */
+const PART_COMPANIES = 128;
 /** A browser with more unread bytes than this is skipped until it has read them. */
-const MAX_UNREAD_BYTES = 256 * 1024;
-/** A browser that is behind for longer than this is disconnected. */
+const MAX_UNREAD_BYTES = 128 * 1024;
+/** A browser that does not get below that limit for this long is disconnected. */
 const MAX_BEHIND_MS = 20_000;
+/** Without current data for this long, browsers are sent to another live view. */
+const AWAY_MS = 5000;
+/** The same for browsers that no other live view took: one may have become current meanwhile. */
+const STALE_AWAY_MS = 30_000;
 
 const GOING_AWAY = 1001;
 const UNWANTED_MESSAGE = 1008;
+const TRY_AGAIN_LATER = 1013;
 
 /**
  * @typedef {object} Viewer
  * @property {WebSocket} socket
- * @property {boolean} isPlain          gets only `prices`
+ * @property {"plain" | "page" | "other version"} kind  what it understands: `prices`, everything, or `alive`
+ * @property {boolean} takesOld         whether it came because no live view had current prices
+ * @property {number} since             when it came, ms of the monotonic clock
  * @property {boolean} hasAnswered      whether it has answered the last ping
- * @property {boolean} needsEverything  whether it missed something and must get the whole state
- * @property {number} behindSince       when it first missed an update; Infinity while it keeps up
+ * @property {number} unread            bytes that it had not read at the last ping
+ * @property {Picture} picture          the market that it gets
+ * @property {number} nextPart          the part of it that it gets next; Infinity when it has all
+ * @property {Set<string>} missed       companies that it missed news of
+ * @property {number} behindSince       since when it has had too many unread bytes; Infinity otherwise
+ */
+
+/**
+ * The whole market, for browsers that know nothing yet. Its parts are encoded when they are first sent, and again after
+ * any news.
+ * @typedef {{names: readonly string[], parts: Map<number, Buffer>}} Picture
  */
 
 export class Audience {
   #market;
-  #describe;
+  #condition;
   /** @type {Set<Viewer>} */
   #viewers = new Set();
-  /** Averages not sent yet. @type {Average[]} */
+  /** New averages that were not sent yet, in their order. @type {Average[]} */
   #pending = [];
-  #isEverythingPending = false;
-  /** The encoded whole state, until something changes. @type {Buffer | undefined} */
-  #everything;
-  #lastSent = Number.NEGATIVE_INFINITY;
+  /** Companies whose past changed. @type {Set<string>} */
+  #changed = new Set();
+  #isReloaded = false;
+  /** Until something changes. @type {Picture | undefined} */
+  #picture;
+  #lastFlush = Number.NEGATIVE_INFINITY;
+  #lastAlive = Number.NEGATIVE_INFINITY;
+  #wasCurrent = false;
+  #currentAt = performance.now();
   /** @type {NodeJS.Timeout | undefined} */
   #flushTimer;
   /** @type {NodeJS.Timeout[]} */
   #timers;
 
   /** Counters for the metrics. */
-  counts = { messages: 0, leftOut: 0, letGo: 0, unanswered: 0, abusive: 0 };
+  counts = { messages: 0, leftOut: 0, letGo: 0, unanswered: 0, abusive: 0, sentElsewhere: 0 };
 
-  /**
-   * @param {Market} market
-   * @param {() => object} describe  further fields of `alive` messages
-   */
-  constructor(market, describe) {
+  /** @param {Market} market @param {() => Condition} condition */
+  constructor(market, condition) {
     this.#market = market;
-    this.#describe = describe;
+    this.#condition = condition;
     market.on("average", (average) => {
+      this.#isNews();
       this.#pending.push(average);
-      this.#changed();
     });
-    market.on("replaced", () => {
-      this.#isEverythingPending = true;
-      this.#changed();
+    market.on("changed", (company) => {
+      this.#isNews();
+      this.#changed.add(company);
     });
-    this.#timers = [
-      setInterval(() => this.#breakSilence(), SILENCE_MS / 2),
-      setInterval(() => this.#pingAll(), PING_MS),
-    ];
+    market.on("reloaded", () => {
+      this.#isNews();
+      this.#isReloaded = true;
+    });
+    this.#timers = [setInterval(() => this.#look(), LOOK_MS), setInterval(() => this.#pingAll(), PING_MS)];
   }
 
   get size() {
@@ -88,14 +121,24 @@ export class Audience {
     return bytes;
   }
 
-  /** Adds a browser and sends it the whole state. @param {WebSocket} socket */
-  welcome(socket) {
+  /**
+   * Adds a browser and sends it the whole market.
+   * @param {WebSocket} socket
+   * @param {object} [options]
+   * @param {boolean} [options.isStale]  whether it takes old prices, because no live view has current ones
+   */
+  welcome(socket, { isStale = false } = {}) {
     /** @type {Viewer} */
     const viewer = {
       socket,
-      isPlain: socket.protocol !== SUBPROTOCOL,
+      kind: kindOf(socket.protocol),
+      takesOld: isStale,
+      since: performance.now(),
       hasAnswered: true,
-      needsEverything: true,
+      unread: 0,
+      picture: NOTHING,
+      nextPart: Number.POSITIVE_INFINITY,
+      missed: new Set(),
       behindSince: Number.POSITIVE_INFINITY,
     };
     this.#viewers.add(viewer);
@@ -109,9 +152,8 @@ export class Audience {
       this.counts.abusive += 1;
       socket.close(UNWANTED_MESSAGE, "this live view only talks");
     });
-    if (!viewer.isPlain) this.#send(viewer, this.#alive());
-    // When an update is due, the browser gets everything with it. Sent now, it would get some of it twice.
-    if (!this.#flushTimer) this.#bringUpToDate(viewer);
+    if (viewer.kind !== "plain") this.#send(viewer, this.#alive(this.#condition()));
+    this.#sendMarket(viewer);
   }
 
   /** Closes all connections, so that browsers connect elsewhere. */
@@ -126,39 +168,134 @@ export class Audience {
     for (const { socket } of this.#viewers) socket.terminate();
   }
 
-  #changed() {
-    this.#everything = undefined;
+  #isNews() {
+    this.#picture = undefined;
     if (this.#flushTimer) return;
-    const wait = Math.max(0, this.#lastSent + MERGE_MS - performance.now());
+    const wait = Math.max(0, this.#lastFlush + MERGE_MS - performance.now());
     this.#flushTimer = setTimeout(() => this.#flush(), wait);
   }
 
   #flush() {
     this.#flushTimer = undefined;
-    this.#lastSent = performance.now();
-    const update = this.#isEverythingPending ? undefined : encode({ type: "averages", averages: this.#pending });
+    this.#lastFlush = performance.now();
+    const updates = this.#isReloaded ? undefined : this.#updates();
+    const companies = new Set([...this.#changed, ...this.#pending.map(({ company }) => company)]);
     this.#pending = [];
-    this.#isEverythingPending = false;
-    const prices = this.#prices();
+    this.#changed.clear();
+    this.#isReloaded = false;
+    const prices = computedOnce(() => this.#prices());
     for (const viewer of this.#viewers) {
-      if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, this.#lastSent);
-      else if (viewer.needsEverything || update === undefined) this.#bringUpToDate(viewer);
-      else this.#send(viewer, viewer.isPlain ? prices : update);
+      if (viewer.kind === "other version") continue;
+      if (!updates) this.#sendMarket(viewer);
+      else if (this.#isBehind(viewer)) this.#leaveOut(viewer, companies);
+      else if (viewer.kind === "plain") this.#send(viewer, prices());
+      else for (const update of updates) this.#send(viewer, update);
     }
   }
 
-  /** @param {Viewer} viewer */
-  #bringUpToDate(viewer) {
-    viewer.needsEverything = false;
-    viewer.behindSince = Number.POSITIVE_INFINITY;
-    this.#everything ??= this.#history();
-    this.#send(viewer, viewer.isPlain ? this.#prices() : this.#everything);
+  /** The messages about what changed since the last ones. */
+  #updates() {
+    const updates = [];
+    // An average of a company whose past changed, too, is in `changed`.
+    const averages = this.#pending.filter(({ company }) => !this.#changed.has(company));
+    if (averages.length > 0) updates.push(encode({ type: "averages", averages }));
+    if (this.#changed.size > 0) updates.push(this.#changes([...this.#changed]));
+    return updates;
+  }
+
+  /** The newest of companies whose past changed, or was missed. @param {string[]} names */
+  #changes(names) {
+    const companies = names.map((company) => ({ company, newest: this.#market.newestOf(company) ?? null }));
+    return encode({ type: "changed", companies });
+  }
+
+  /** Sends the whole market. Before it was read once, there is nothing to send. @param {Viewer} viewer */
+  #sendMarket(viewer) {
+    viewer.missed.clear();
+    if (!this.#market.isLoaded || viewer.kind === "other version") return;
+    if (viewer.kind === "plain") {
+      this.#send(viewer, this.#prices());
+      return;
+    }
+    const isSending = viewer.nextPart < Number.POSITIVE_INFINITY;
+    this.#picture ??= { names: [...this.#market.companies()], parts: new Map() };
+    viewer.picture = this.#picture;
+    viewer.nextPart = 0;
+    if (!isSending) this.#sendPart(viewer);
+  }
+
+  /**
+   * Sends the next part of the market, and the others as soon as the one before is on its way: so a slow link holds one
+   * part, and news in between. Each part holds what is newest when it is sent, so it never takes back news.
+   * @param {Viewer} viewer
+   */
+  #sendPart(viewer) {
+    const { picture, nextPart: part } = viewer;
+    const parts = Math.max(Math.ceil(picture.names.length / PART_COMPANIES), 1);
+    viewer.nextPart = part + 1 < parts ? part + 1 : Number.POSITIVE_INFINITY;
+    // News clear the picture, and what was encoded of it.
+    const encoded = picture === this.#picture ? picture.parts : new Map();
+    if (!encoded.has(part)) encoded.set(part, this.#part(picture.names, part, parts));
+    this.#send(viewer, encoded.get(part), () => {
+      if (viewer.nextPart < Number.POSITIVE_INFINITY) this.#sendPart(viewer);
+    });
+  }
+
+  /** @param {readonly string[]} names @param {number} part @param {number} parts */
+  #part(names, part, parts) {
+    const companies = names
+      .slice(part * PART_COMPANIES, (part + 1) * PART_COMPANIES)
+      .flatMap((name) => this.#market.newestOf(name) ?? []);
+    return encode({ type: "market", part, parts, companies });
+  }
+
+  /** Whether it has too much to read already, or still misses something. @param {Viewer} viewer */
+  #isBehind({ socket, missed }) {
+    return socket.bufferedAmount > MAX_UNREAD_BYTES || missed.size > 0;
+  }
+
+  /** @param {Viewer} viewer @param {Set<string>} companies  with news that it does not get */
+  #leaveOut(viewer, companies) {
+    this.counts.leftOut += 1;
+    for (const company of companies) viewer.missed.add(company);
+  }
+
+  /** Tells a browser that reads again some of what it missed. @param {Viewer} viewer */
+  #catchUp(viewer) {
+    const names = [...viewer.missed].slice(0, PART_COMPANIES);
+    if (viewer.kind === "plain") {
+      viewer.missed.clear();
+      this.#send(viewer, this.#prices());
+      return;
+    }
+    for (const name of names) viewer.missed.delete(name);
+    this.#send(viewer, this.#changes(names));
+  }
+
+  /** Tells how current the prices are, at once when that changes. Looks after browsers that are behind or better off elsewhere. */
+  #look() {
+    const now = performance.now();
+    const condition = this.#condition();
+    if (condition.isCurrent) this.#currentAt = now;
+    const isDue = condition.isCurrent !== this.#wasCurrent || now - this.#lastAlive >= ALIVE_MS;
+    this.#wasCurrent = condition.isCurrent;
+    if (isDue) {
+      this.#lastAlive = now;
+      const alive = this.#alive(condition);
+      for (const viewer of this.#viewers) this.#tellAlive(viewer, alive);
+    }
+    for (const viewer of this.#viewers) this.#lookAfter(viewer, now);
+    if (!condition.isCurrent) this.#sendElsewhere(now);
   }
 
   /** @param {Viewer} viewer @param {number} now */
-  #leaveOut(viewer, now) {
-    this.counts.leftOut += 1;
-    viewer.needsEverything = true;
+  #lookAfter(viewer, now) {
+    const { bufferedAmount } = viewer.socket;
+    if (bufferedAmount <= MAX_UNREAD_BYTES) {
+      viewer.behindSince = Number.POSITIVE_INFINITY;
+      if (viewer.missed.size > 0 && bufferedAmount === 0) this.#catchUp(viewer);
+      return;
+    }
     viewer.behindSince = Math.min(viewer.behindSince, now);
     if (now - viewer.behindSince > MAX_BEHIND_MS) {
       this.counts.letGo += 1;
@@ -166,63 +303,73 @@ export class Audience {
     }
   }
 
-  /** Sends a sign of life when there is no news, so that browsers notice a frozen live view. */
-  #breakSilence() {
-    const now = performance.now();
-    if (now - this.#lastSent < SILENCE_MS) return;
-    this.#lastSent = now;
-    const alive = this.#alive();
+  /** @param {Viewer} viewer @param {Buffer} alive */
+  #tellAlive(viewer, alive) {
+    if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) return;
+    // The original page does not know `alive`; a ping keeps its connection alive.
+    if (viewer.kind === "plain") viewer.socket.ping();
+    else this.#send(viewer, alive);
+  }
+
+  /** Without current prices for some seconds, another live view may have them. @param {number} now */
+  #sendElsewhere(now) {
     for (const viewer of this.#viewers) {
-      if (viewer.socket.bufferedAmount > MAX_UNREAD_BYTES) this.#leaveOut(viewer, now);
-      // It reads again. The next update may be far away, unless one is due already.
-      else if (viewer.needsEverything && !this.#flushTimer) this.#bringUpToDate(viewer);
-      // The original page does not know `alive`; a ping keeps its connection alive.
-      else if (viewer.isPlain) viewer.socket.ping();
-      else this.#send(viewer, alive);
+      const since = Math.max(this.#currentAt, viewer.since);
+      if (now - since < (viewer.takesOld ? STALE_AWAY_MS : AWAY_MS)) continue;
+      if (viewer.socket.readyState !== WebSocket.OPEN) continue;
+      this.counts.sentElsewhere += 1;
+      viewer.socket.close(TRY_AGAIN_LATER, "this live view has no current prices");
     }
   }
 
   #pingAll() {
     for (const viewer of this.#viewers) {
-      if (!viewer.hasAnswered) {
+      const unread = viewer.socket.bufferedAmount;
+      const isReading = unread < viewer.unread;
+      if (!viewer.hasAnswered && !isReading) {
         this.counts.unanswered += 1;
         viewer.socket.terminate();
         continue;
       }
+      viewer.unread = unread;
       viewer.hasAnswered = false;
       viewer.socket.ping();
     }
   }
 
-  #alive() {
-    return encode({ type: "alive", now: Date.now(), ...this.#describe() });
+  /** @param {Condition} condition */
+  #alive(condition) {
+    return encode({ type: "alive", now: Date.now(), ...condition });
   }
 
   #prices() {
     return encode({ type: "prices", prices: this.#market.newest() });
   }
 
-  #history() {
-    const companies = this.#market.companies();
-    const limit = Math.ceil(MAX_POINTS / Math.max(companies.length, 1));
-    return encode({
-      type: "history",
-      companies: companies.map((company) => {
-        const recent = this.#market.recent(company).slice(-limit);
-        return { company, newest: recent.at(-1), ...columns(recent) };
-      }),
-    });
-  }
-
-  /** @param {Viewer} viewer @param {Buffer} message */
-  #send({ socket }, message) {
+  /** @param {Viewer} viewer @param {Buffer} message @param {() => void} [onSent]  once it is on its way */
+  #send({ socket }, message, onSent) {
     if (socket.readyState !== WebSocket.OPEN) return;
     this.counts.messages += 1;
-    socket.send(message, { binary: false });
+    socket.send(message, { binary: false }, (error) => {
+      if (!error) onSent?.();
+    });
   }
+}
+
+/** @param {string} protocol @returns {Viewer["kind"]} */
+function kindOf(protocol) {
+  if (protocol === SUBPROTOCOL) return "page";
+  return protocol === "" ? "plain" : "other version";
 }
 
 /** Encodes a message once for all browsers. @param {object} message */
 function encode(message) {
   return Buffer.from(JSON.stringify(message));
+}
+
+/** Computes a value when it is first asked for. @template T @param {() => T} compute @returns {() => T} */
+function computedOnce(compute) {
+  /** @type {T | undefined} */
+  let value;
+  return () => (value ??= compute());
 }

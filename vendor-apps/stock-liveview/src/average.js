@@ -18,6 +18,7 @@ import { MAX_NAME_LENGTH } from "../page/contract.js";
  * @property {string} company
  * @property {number} avgPrice          the mean over the whole window
  * @property {number} time              when the window was closed, ms since 1970; the x axis of charts
+ * @property {number} seenAt            when the live view got it
  * @property {number} [count]           trades in the window
  * @property {Side} [buy]
  * @property {Side} [sell]
@@ -60,7 +61,7 @@ export function parseAverage(document, now) {
   if (avgPrice === undefined || id === undefined || id === null) return undefined;
 
   /** @type {Average} */
-  const average = { _id: idText(id), company, avgPrice, time: timeOf(document, now) };
+  const average = { _id: idText(id), company, avgPrice, time: timeOf(document, now), seenAt: now };
   const count = asNumber(document.count);
   if (count !== undefined) average.count = count;
   const buy = asSide(document.buy);

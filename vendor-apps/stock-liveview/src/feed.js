@@ -78,6 +78,10 @@ export class Feed {
     return isFollowing && performance.now() - this.#lastAnswer < CURRENT_MS;
   }
 
+  get lagMs() {
+    return 0;
+  }
+
   /** Follows the database. Returns only when `signal` is aborted. @param {AbortSignal} signal */
   async run(signal) {
     let retryMs = FIRST_RETRY_MS;

@@ -2,6 +2,8 @@
  * HTTP requests: the page, its files, history for the charts, health, metrics.
  */
 
+import { columns } from "./average.js";
+
 /** @typedef {import("node:http").IncomingMessage} Request */
 /** @typedef {import("node:http").ServerResponse} Response */
 /** @typedef {import("./assets.js").Assets} Assets */
@@ -11,6 +13,7 @@ const A_YEAR = "public, max-age=31536000, immutable";
 /**
  * @typedef {object} Parts
  * @property {Assets} assets
+ * @property {import("./market.js").Market} market
  * @property {() => boolean} isReady      whether the database is reachable and the data current
  * @property {() => string} state         of the feed; `/readyz` and `/startedz` print it
  * @property {() => Promise<{contentType: string, text: string}>} metrics
@@ -21,7 +24,7 @@ const A_YEAR = "public, max-age=31536000, immutable";
  * @param {Parts} parts
  * @returns {(request: Request, response: Response) => void}
  */
-export function createHandler({ assets, isReady, state, metrics, history }) {
+export function createHandler({ assets, market, isReady, state, metrics, history }) {
   let hasStarted = false;
   return (request, response) => {
     // Request bodies are never read, so the connection cannot serve another request.
@@ -62,6 +65,16 @@ export function createHandler({ assets, isReady, state, metrics, history }) {
           }),
         );
         return;
+      case "/recent": {
+        const asked = new URLSearchParams(query);
+        const limit = Number(asked.get("limit") ?? 60);
+        const companies = asked.getAll("company").map((company) => {
+          const recent = market.recent(company).slice(-limit);
+          return { company, id: recent.map(({ _id }) => _id), ...columns(recent) };
+        });
+        send(response, 200, JSON.stringify({ companies }), { "content-type": "application/json" });
+        return;
+      }
       default: {
         const asset = assets.find(path);
         if (!asset) send(response, 404, "there is nothing here\n");

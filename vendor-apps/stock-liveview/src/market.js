@@ -19,7 +19,7 @@ const alphabetical = new Intl.Collator("en").compare;
  * - `average` (Average): a new average. Emitted once, even when the same average is added again.
  * - `replaced` (): anything else changed. Read the whole state again.
  * - `skipped` (): a document was not an average, or there were too many companies.
- * @extends {EventEmitter<{average: [Average], replaced: [], skipped: []}>}
+ * @extends {EventEmitter<{average: [Average], changed: [string], reloaded: [], skipped: []}>}
  */
 export class Market extends EventEmitter {
   /** Oldest first, by company. @type {Map<string, Stored[]>} */
@@ -60,7 +60,7 @@ export class Market extends EventEmitter {
     recent.splice(index, 1);
     this.#companyOf.delete(id);
     if (recent.length === 0) this.#forget(company);
-    this.emit("replaced");
+    this.emit("changed", company);
   }
 
   /** Removes everything: the collection was dropped. */
@@ -68,7 +68,7 @@ export class Market extends EventEmitter {
     this.#recent.clear();
     this.#companyOf.clear();
     this.#companies = [];
-    this.emit("replaced");
+    this.emit("reloaded");
   }
 
   /** Every company, in alphabetical order. @returns {readonly string[]} */
@@ -79,6 +79,14 @@ export class Market extends EventEmitter {
   /** The newest average of every company, in alphabetical order. @returns {Average[]} */
   newest() {
     return this.#companies.flatMap((company) => this.#recent.get(company)?.at(-1)?.average ?? []);
+  }
+
+  isLoaded = true;
+  hiddenCompanies = 0;
+
+  /** @param {string} company @returns {Average | undefined} */
+  newestOf(company) {
+    return this.#recent.get(company)?.at(-1)?.average;
   }
 
   /** A company's averages, oldest first. @param {string} company @returns {Average[]} */
@@ -118,7 +126,7 @@ export class Market extends EventEmitter {
       const changed = { ...stored.average, time };
       if (JSON.stringify(twin.average) === JSON.stringify(changed)) return;
       recent[index - 1] = { average: changed, order: stored.order };
-      this.emit("replaced");
+      this.emit("changed", stored.average.company);
       return;
     }
     const isOlderThanAllKept = index === 0 && recent.length >= RECENT_AVERAGES;
