@@ -102,7 +102,7 @@ describe("the feed", () => {
     await sleep(1200);
     assert.deepEqual(viewer.told("MSFT"), [1, 2, 3, 4]);
     assert.deepEqual(viewer.told("NUMBER"), [8]);
-    assert.equal(viewer.all("history").length, 1, "what is read again is not told again");
+    assert.equal(viewer.all("market").length, 1, "what is read again is not told again");
   });
 
   it("works without the index, and warns once", async (test) => {

@@ -11,7 +11,7 @@ function watchedMarket() {
   /** @type {(number | string)[]} */
   const events = [];
   market.on("average", ({ avgPrice }) => events.push(avgPrice));
-  market.on("replaced", () => events.push("replaced"));
+  market.on("changed", () => events.push("replaced"));
   market.on("skipped", () => events.push("skipped"));
   return { market, events };
 }

@@ -161,18 +161,19 @@ describe("to browsers, the live view", () => {
   );
 
   it(
-    "sends our page the charts on connect, then each average once",
+    "sends our page the newest averages on connect, then each new one once",
     withLiveview(async ({ database, liveview }) => {
       await database.store(window("MSFT", 1), window("MSFT", 2));
       await eventually(async () => (await metric(liveview.url, "averages_total")) === 2, "both are known");
       const viewer = await Viewer.open(liveview.socketUrl, SUBPROTOCOL);
-      await eventually(() => viewer.told("MSFT").length === 2, "history");
-      assert.deepEqual(viewer.all("alive")[0].server, "one");
+      await eventually(() => viewer.told("MSFT").length === 1, "the market");
+      assert.equal(viewer.all("alive")[0].server, "one");
       assert.equal(viewer.all("alive")[0].isCurrent, true);
+      assert.match((await (await fetch(liveview.url)).text()) ?? "", new RegExp(viewer.all("alive")[0].version));
       for (const price of [3, 4, 5]) await database.store(window("MSFT", price));
-      await eventually(() => viewer.told("MSFT").length === 5, "averages");
-      assert.deepEqual(viewer.told("MSFT"), [1, 2, 3, 4, 5]);
-      assert.equal(viewer.all("history").length, 1);
+      await eventually(() => viewer.told("MSFT").length === 4, "averages");
+      assert.deepEqual(viewer.told("MSFT"), [2, 3, 4, 5]);
+      assert.equal(viewer.all("market").length, 1);
       viewer.close();
     }),
   );

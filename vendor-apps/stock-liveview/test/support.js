@@ -269,19 +269,19 @@ export class Viewer {
     return this.messages.filter((message) => message.type === type);
   }
 
-  /** Prices of all averages of a company, in the order told: history first, then one by one. @param {string} company */
+  /** Prices of a company's newest averages, in the order told; a document updated in place counts once. @param {string} company */
   told(company) {
-    /** @type {number[]} */
-    let prices = [];
-    for (const message of this.messages) {
-      if (message.type === "history") {
-        prices = message.companies.find((/** @type {any} */ known) => known.company === company)?.avgPrice ?? [];
-      } else if (message.type === "averages") {
-        const own = message.averages.filter((/** @type {any} */ average) => average.company === company);
-        prices = [...prices, ...own.map((/** @type {any} */ average) => average.avgPrice)];
+    /** @type {Map<string, number>} */
+    let prices = new Map();
+    for (const { type, companies = [], averages = [] } of this.messages) {
+      const told = type === "changed" ? companies.map((/** @type {any} */ { newest }) => newest) : companies;
+      for (const average of [...told, ...averages]) {
+        if (average?.company === company) prices.set(average._id, average.avgPrice);
       }
+      if (companies.some((/** @type {any} */ one) => one.company === company && one.newest === null))
+        prices = new Map();
     }
-    return prices;
+    return [...prices.values()];
   }
 
   /** The newest price of each company, as the original page shows it. */
