@@ -29,11 +29,10 @@ const ALIVE_MS = 500;
 const LOOK_MS = 100;
 /** A browser that has neither answered the previous ping nor read anything by the next one is disconnected. */
 const PING_MS = 10_000;
-/** @type {Picture} */
-const NOTHING = { names: [], parts: new Map() };
-
 /** Companies in one part of the market: at most 256 KiB, however long their names and numbers are. */
 const PART_COMPANIES = 128;
+/** Averages in one message. */
+const MAX_AVERAGES = 512;
 /** A browser with more unread bytes than this is skipped until it has read them. */
 const MAX_UNREAD_BYTES = 128 * 1024;
 /** A browser that does not get below that limit for this long is disconnected. */
@@ -67,6 +66,9 @@ const TRY_AGAIN_LATER = 1013;
  * @typedef {{names: readonly string[], parts: Map<number, Buffer>}} Picture
  */
 
+/** @type {Picture} */
+const NOTHING = { names: [], parts: new Map() };
+
 export class Audience {
   #market;
   #condition;
@@ -97,7 +99,9 @@ export class Audience {
     this.#condition = condition;
     market.on("average", (average) => {
       this.#isNews();
-      this.#pending.push(average);
+      // More than browsers can draw: they read again what they show.
+      if (this.#pending.length < MAX_AVERAGES) this.#pending.push(average);
+      else this.#changed.add(average.company);
     });
     market.on("changed", (company) => {
       this.#isNews();
@@ -195,11 +199,13 @@ export class Audience {
 
   /** The messages about what changed since the last ones. */
   #updates() {
-    const updates = [];
     // An average of a company whose past changed, too, is in `changed`.
     const averages = this.#pending.filter(({ company }) => !this.#changed.has(company));
-    if (averages.length > 0) updates.push(encode({ type: "averages", averages }));
-    if (this.#changed.size > 0) updates.push(this.#changes([...this.#changed]));
+    const updates = averages.length > 0 ? [encode({ type: "averages", averages })] : [];
+    const names = [...this.#changed];
+    for (let first = 0; first < names.length; first += PART_COMPANIES) {
+      updates.push(this.#changes(names.slice(first, first + PART_COMPANIES)));
+    }
     return updates;
   }
 

@@ -173,6 +173,7 @@ export class Feed {
       if (!time) throw new Error("the database reports no operation time");
       await this.#readRecent(RECENT_AVERAGES, { session, readConcern: { level: "majority" } });
       this.counts.reloaded += 1;
+      this.#market.loaded();
       return time;
     } finally {
       await session.endSession();
@@ -183,6 +184,7 @@ export class Feed {
   async #poll(signal) {
     await this.#readRecent(RECENT_AVERAGES);
     this.counts.reloaded += 1;
+    this.#market.loaded();
     this.#answered("polling");
     let round = 0;
     while (!signal.aborted) {

@@ -10,7 +10,7 @@ import { compareOrder, parseAverage } from "./average.js";
 /** @typedef {import("./average.js").Stored} Stored */
 
 /** Limit of companies, so that a faulty consumer cannot fill the memory. */
-const MAX_COMPANIES = 500;
+const MAX_COMPANIES = 5000;
 
 const alphabetical = new Intl.Collator("en").compare;
 
@@ -81,7 +81,19 @@ export class Market extends EventEmitter {
     return this.#companies.flatMap((company) => this.#recent.get(company)?.at(-1)?.average ?? []);
   }
 
-  isLoaded = true;
+  isLoaded = false;
+
+  /** @param {unknown[]} documents */
+  replace(documents) {
+    this.clear();
+    for (const document of documents) this.add(document);
+    this.loaded();
+  }
+
+  loaded() {
+    this.isLoaded = true;
+    this.emit("reloaded");
+  }
   hiddenCompanies = 0;
 
   /** @param {string} company @returns {Average | undefined} */
