@@ -30,7 +30,7 @@ export async function fanOut() {
         ...(await Promise.all(Array.from({ length: 100 }, () => Viewer.open(system.socketUrl, SUBPROTOCOL)))),
       );
     }
-    await eventually(() => viewers.every((viewer) => viewer.all("history").length === 1), "all are up to date");
+    await eventually(() => viewers.every((viewer) => viewer.all("market").length === 1), "all are up to date");
     const shares = viewers.map((viewer) => viewer.all("alive")[0].server);
     const first = shares.filter((name) => name === "liveview-1").length;
 

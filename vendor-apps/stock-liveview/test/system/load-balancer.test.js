@@ -81,6 +81,15 @@ class Browser {
     this.#socket?.terminate();
   }
 
+  /** What it has missed, as the page asks for it. */
+  async #readRecent() {
+    const query = new URLSearchParams({ company: "MSFT", limit: "300" });
+    const response = await fetch(`${this.#url.replace("ws", "http")}recent?${query}`).catch(() => undefined);
+    if (!response?.ok) return;
+    const { companies } = await response.json();
+    for (const price of companies[0]?.avgPrice ?? []) this.prices.add(price);
+  }
+
   #connect() {
     const socket = new WebSocket(this.#url, this.#isPlain ? [] : [SUBPROTOCOL], { perMessageDeflate: false });
     this.#socket = socket;
@@ -93,7 +102,7 @@ class Browser {
       if (!this.isLive) this.absences.push({ from: this.#lostAt, ms: now - this.#lostAt });
       this.isLive = true;
       for (const { avgPrice } of message.averages ?? message.prices ?? []) this.prices.add(avgPrice);
-      for (const { avgPrice } of message.companies ?? []) for (const price of avgPrice) this.prices.add(price);
+      if (message.type === "market") void this.#readRecent();
     });
     socket.on("close", () => {
       if (this.#isClosed) return;
