@@ -58,6 +58,12 @@ function receive(message) {
     case "changed":
       store.receiveChanged(message.companies);
       return true;
+    case "prices":
+      // The original live view, beside ours behind the same load balancer, says nothing else.
+      store.receivePrices(message.prices, now());
+      isCurrent = true;
+      serverName = "";
+      return true;
     default:
       // A newer live view may send other types.
       return false;

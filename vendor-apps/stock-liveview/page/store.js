@@ -89,6 +89,29 @@ export class Store {
     for (const average of averages) append(this.#renew(average), average);
   }
 
+  /**
+   * Takes the whole market as the original live view tells it, twice a second: documents, without times of ours.
+   * @param {Array<{_id: string, company: string, avgPrice: number, closedAt?: string}>} prices
+   * @param {number} now  ms since 1970
+   */
+  receivePrices(prices, now) {
+    const names = new Set(prices.map(({ company }) => company));
+    for (const name of this.#companies.keys()) {
+      if (!names.has(name)) this.#remove(name);
+    }
+    const isNews = (/** @type {{_id: string, company: string, avgPrice: number}} */ { _id, company, avgPrice }) => {
+      const newest = this.#companies.get(company)?.newest;
+      return newest?._id !== _id || newest.avgPrice !== avgPrice;
+    };
+    this.receiveAverages(
+      prices.filter(isNews).map((document) => ({
+        ...document,
+        time: Date.parse(document.closedAt ?? "") || now,
+        seenAt: now,
+      })),
+    );
+  }
+
   /** Takes companies whose past was changed. @param {Array<{company: string, newest: Newest | null}>} changes */
   receiveChanged(changes) {
     for (const { company: name, newest } of changes) {

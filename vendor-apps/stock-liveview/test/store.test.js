@@ -136,6 +136,28 @@ describe("the store", () => {
     );
   });
 
+  it("takes the prices of the original live view, which tells all of them again and again", () => {
+    const store = new Store();
+    const closedAt = "2026-11-27T08:00:00.000Z";
+    for (const prices of [
+      [
+        { _id: "1", company: "A", avgPrice: 1, closedAt },
+        { _id: "2", company: "B", avgPrice: 5 },
+      ],
+      [
+        { _id: "1", company: "A", avgPrice: 1, closedAt },
+        { _id: "2", company: "B", avgPrice: 5 },
+      ],
+      [{ _id: "3", company: "A", avgPrice: 2 }],
+    ]) {
+      store.receivePrices(prices, 9000);
+    }
+    assert.deepEqual(known(store).points.avgPrice, [1, 2]);
+    assert.deepEqual(known(store).points.time, [Date.parse(closedAt), 9000]);
+    assert.equal(known(store).newest.seenAt, 9000);
+    assert.equal(store.company("B"), undefined, "a company that is no longer told is gone");
+  });
+
   it("remembers the first price since the page was opened", () => {
     const store = new Store();
     market(store, average(3));
