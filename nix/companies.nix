@@ -1,12 +1,16 @@
-# The rule for companies' symbols, and the names that are made from a symbol.
+# The rule for companies' symbols, prices and volatilities, and the names that are made from a symbol.
 with builtins;
 with import ./lib.nix;
 let
   longest = 32;
 
   problems =
-    symbols:
+    shares:
+    let
+      symbols = map (share: share.symbol) shares;
+    in
     concatMap problemsOf symbols
+    ++ concatMap otherProblemsOf shares
     ++ map (symbol: "${toJSON symbol} is there twice") (repeated symbols)
     ++ map (name: "two companies get the same name, ${name}: rename one of them") (
       repeated (map nameOf (distinct (filter isString symbols)))
@@ -28,6 +32,28 @@ let
       ++ refuse (is "amq\\..*") "queues that begin with amq. are the broker's own"
       ++ refuse (is ".*\\.rejected") "queues that end in .rejected hold invalid trades";
 
+  # The publisher says which numbers are too small or too large.
+  otherProblemsOf =
+    share:
+    let
+      known = [
+        "symbol"
+        "price"
+        "volatility"
+      ];
+      is = name: "${toJSON share.symbol}: its ${name} ";
+      isNumber = value: (isInt value || isFloat value) && value > 0;
+    in
+    concatMap (
+      name:
+      if !elem name known then
+        [ (is name + "means nothing: it may have a price and a volatility") ]
+      else if name != "symbol" && !isNumber share.${name} then
+        [ (is name + "is no number above 0") ]
+      else
+        [ ]
+    ) (attrNames share);
+
   distinct = foldl' (found: it: if elem it found then found else found ++ [ it ]) [ ];
   repeated = list: distinct (filter (it: length (filter (other: other == it) list) > 1) list);
 
@@ -47,14 +73,19 @@ in
 {
   inherit nameOf;
 
-  # valid SYMBOLS: the symbols, if all follow the rule.
+  share = symbol: price: volatility: { inherit symbol price volatility; };
+
+  # valid COMPANIES: the companies as sets, if all follow the rule. Each is a symbol alone, or a set with a
+  # `symbol`, and maybe a `price` and a `volatility`.
   valid =
-    symbols:
+    companies:
     let
-      found = problems symbols;
+      asSet = company: if isAttrs company then { symbol = ""; } // company else { symbol = company; };
+      shares = map asSet companies;
+      found = problems shares;
     in
     if found == [ ] then
-      symbols
+      shares
     else
       throw "the companies in nix/topology.nix:\n  ${concatStringsSep "\n  " found}";
 

@@ -4,12 +4,22 @@
 # It uses only Nix's own functions: `nix eval --file nix/topology.nix companies` works anywhere.
 with builtins;
 let
+  inherit (import ./companies.nix) share valid;
+
   # Each has its own queue and its own consumers. companies.nix says which symbols are valid.
-  companies = (import ./companies.nix).valid [
-    "MSFT"
-    "TSLA"
-    "AAPL"
+  #
+  # share SYMBOL PRICE VOLATILITY: the price that its prices move around, and its volatility in percent a
+  # year: 75 moves a price by about 0.24 % in a minute. These are three times those of the real shares,
+  # so that there is something to see. A symbol alone will do: its price is from 50 to 550, its
+  # volatility 100.
+  shares = valid [
+    (share "MSFT" 430 75)
+    (share "TSLA" 340 150)
+    (share "AAPL" 230 90)
   ];
+
+  # Their symbols.
+  companies = map (share: share.symbol) shares;
 
   # Of each company. All but one are hot standbys.
   consumers = {
@@ -40,6 +50,7 @@ let
 
   topology = {
     inherit
+      shares
       companies
       consumers
       liveviews

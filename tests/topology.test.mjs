@@ -49,6 +49,12 @@ const environmentOf = ({ environment }) =>
 
 const lines = (text) => text.split("\n").filter((line) => line && !line.startsWith("#"));
 
+const systems = [
+  { file: "process-compose.yaml", partsIn: "processes", consumers: 1 },
+  { file: "compose.yml", partsIn: "services", consumers: 2 },
+  { file: "stack.yml", partsIn: "services", consumers: 1 },
+];
+
 describe("companies with awkward symbols", () => {
   let files;
   before(async () => {
@@ -57,11 +63,6 @@ describe("companies with awkward symbols", () => {
     files = result.files;
   });
 
-  const systems = [
-    { file: "process-compose.yaml", partsIn: "processes", consumers: 1 },
-    { file: "compose.yml", partsIn: "services", consumers: 2 },
-    { file: "stack.yml", partsIn: "services", consumers: 1 },
-  ];
   // Their readers follow different versions of YAML, which differ in what is a string.
   for (const version of ["1.1", "1.2"]) {
     for (const { file, partsIn, consumers } of systems) {
@@ -123,6 +124,31 @@ test("a company keeps its names when others come and go", async () => {
   assert.ok((await consumersOf(["brk.b", "BRK-B", "BRK.B"])).includes(alone));
 });
 
+test("the publisher gets the companies' prices and volatilities, in their order, with nothing where none is said", async () => {
+  const { files, problem } = await rendered([
+    { symbol: "MSFT", price: 430, volatility: 75.5 },
+    "AMZN",
+    { symbol: "BTC-USD", volatility: 200 },
+    { symbol: "X", price: 0.00001 },
+  ]);
+  assert.equal(problem, "");
+  for (const { file, partsIn } of systems) {
+    const { PRICE_MODEL, STOCKS, START_PRICES, VOLATILITIES } = environmentOf(parse(files[file])[partsIn].publisher);
+    assert.equal(PRICE_MODEL, "walk");
+    assert.equal(STOCKS, "MSFT,AMZN,BTC-USD,X");
+    assert.deepEqual(START_PRICES.split(",").map(Number), [430, 0, 0, 0.00001]);
+    assert.deepEqual(VOLATILITIES.split(",").map(Number), [75.5, 0, 200, 0]);
+  }
+});
+
+test("the publisher gets no prices and volatilities if none is said", async () => {
+  const { files } = await rendered(["MSFT", "TSLA"]);
+  for (const { file, partsIn } of systems) {
+    const { START_PRICES, VOLATILITIES } = environmentOf(parse(files[file])[partsIn].publisher);
+    assert.deepEqual([START_PRICES, VOLATILITIES], [undefined, undefined]);
+  }
+});
+
 describe("what breaks the rule is refused by name", () => {
   for (const symbol of invalid) {
     test(JSON.stringify(symbol), async () => {
@@ -136,6 +162,22 @@ describe("what breaks the rule is refused by name", () => {
     for (const text of ['"a b": a symbol has only', '"amq.x": queues that begin', '"MSFT" is there twice'])
       assert.ok(problem.includes(text), problem);
   });
+});
+
+test("prices and volatilities that are no numbers above 0, and what a company cannot have", async () => {
+  const { problem } = await rendered([
+    { symbol: "A", price: "430", volatility: 0 },
+    { symbol: "B", price: -1, pirce: 430 },
+    { price: 430 },
+  ]);
+  for (const text of [
+    '"A": its price is no number above 0',
+    '"A": its volatility is no number above 0',
+    '"B": its price is no number above 0',
+    '"B": its pirce means nothing',
+    '"": a symbol has 1 to 32 characters',
+  ])
+    assert.ok(problem.includes(text), problem || "it was accepted");
 });
 
 let copy;

@@ -4,6 +4,16 @@ with builtins;
 with import ../lib.nix;
 with import ../containers;
 let
+  # VARIABLE, with each company's NAME: empty for a company that has none. If none has, there is no variable.
+  listOf =
+    variable: name:
+    let
+      values = map (share: if share ? ${name} then toJSON share.${name} else "") topology.shares;
+    in
+    unless (all (value: value == "") values) {
+      ${variable} = concatStringsSep "," values;
+    };
+
   publisher = {
     name = "publisher";
     description = "publishes the trades of all companies";
@@ -16,7 +26,10 @@ let
     environment = {
       RABBITMQ_URL_FILE = secret "rabbitmq-publisher.url";
       STOCKS = concatStringsSep "," topology.companies;
-    };
+      PRICE_MODEL = "walk";
+    }
+    // listOf "START_PRICES" "price"
+    // listOf "VOLATILITIES" "volatility";
   };
 in
 rec {

@@ -66,9 +66,11 @@ describe("the system in containers", () => {
         assert.equal(buy.count + sell.count, windowSize);
         const mean = (buy.count * buy.avgPrice + sell.count * sell.avgPrice) / windowSize;
         assert.ok(Math.abs(mean - avgPrice) < 1e-6, `${avgPrice} is not the mean ${mean} of its buys and sells`);
-        assert.ok(minPrice >= 50 && maxPrice <= 550, "prices are from 50 to 550");
-        // The mean of 1000 such prices has a standard deviation of 4.6: this is eleven times as far.
-        assert.ok(Math.abs(avgPrice - 300) < 50, `an average of ${avgPrice}`);
+        // A window lasts a second, or as long as the publisher waits: its prices are alike.
+        assert.ok(
+          minPrice < avgPrice && avgPrice < maxPrice && maxPrice < 1.1 * minPrice,
+          `${minPrice} to ${maxPrice}`,
+        );
       }
     });
     const audit = await system.audit();

@@ -27,7 +27,7 @@ test_topology() {
 
   local added
   added=$(printf '\\n    "%s"' AMZN "${awkward_companies[@]}")
-  sed -i -e "s|^    \"AAPL\"\$|&$added|" -e 's/liveviews = 2;/liveviews = 3;/' -e 's/    local = 1;/    local = 2;/' \
+  sed -i -e "s|^    (share \"AAPL\" .*|&$added|" -e 's/liveviews = 2;/liveviews = 3;/' -e 's/    local = 1;/    local = 2;/' \
     "$copy/nix/topology.nix"
   cat > "$copy/nix/parts/echo.nix" << 'END'
 _:

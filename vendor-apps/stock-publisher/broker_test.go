@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"stock-publisher/internal/broker"
+	"stock-publisher/internal/trade"
 )
 
 const terminate = syscall.SIGTERM
@@ -153,7 +156,7 @@ func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
 	var runs [2][]string
 	for run := range runs {
 		p := start(t, map[string]string{
-			"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "200", "SEED": "7", "PRICE_MODEL": "walk",
+			"RABBITMQ_URL": brokerURL(t), "STOCKS": company, "TICKER_INTERVAL": "0", "TRADES": "200", "SEED": "7",
 		})
 		p.awaitExit()
 		for _, message := range drain(t, company, 200) {
@@ -162,6 +165,39 @@ func TestTheSameSeedMakesTheSameTrades(t *testing.T) {
 	}
 	if one, two := strings.Join(runs[0], "\n"), strings.Join(runs[1], "\n"); one != two {
 		t.Errorf("two runs of seed 7 differ:\n%s\n\n%s", one, two)
+	}
+}
+
+func TestWalksMoveAroundTheirStartPricesAndARestartGoesOn(t *testing.T) {
+	starts := map[string]float64{newCompany(t): 430, newCompany(t): 0.00001}
+	var stocks, prices []string
+	for company, start := range starts {
+		stocks = append(stocks, company)
+		prices = append(prices, fmt.Sprint(start))
+	}
+	last := map[string]float64{}
+	for range 2 {
+		p := start(t, map[string]string{
+			"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(stocks, ","), "TRADES": "200", "PRICE_MODEL": "walk",
+			"START_PRICES": strings.Join(prices, ","), "VOLATILITIES": "10",
+		})
+		p.awaitExit()
+		for company, start := range starts {
+			for _, message := range drain(t, company, 200) {
+				var made trade.Trade
+				if err := json.Unmarshal(message.Body, &made); err != nil {
+					t.Fatal(err)
+				}
+				// With this volatility the price changes by 0.03 % in a minute, and is 1 % from its start.
+				if math.Abs(made.Price/start-1) > 0.1 {
+					t.Fatalf("%s: a price of %v, want about %v", company, made.Price, start)
+				}
+				if before := last[company]; before != 0 && math.Abs(made.Price/before-1) > 0.005 {
+					t.Fatalf("%s: the price goes from %v to %v", company, before, made.Price)
+				}
+				last[company] = made.Price
+			}
+		}
 	}
 }
 

@@ -108,26 +108,29 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 		return fmt.Errorf("cannot serve on HTTP_ADDRESS: %w", err)
 	}
 	metrics := telemetry.NewMetrics(version)
-	seed := rand.Uint64()
-	if config.Seed != nil {
-		seed = *config.Seed
-	}
+	seed := seedOf(config)
 	log.Info("starting", "version", version, "broker", config.Broker, "companies", config.Companies,
 		"interval", config.Interval.String(), "prices", config.PriceModel, "seed", seed,
 		"queue_type", config.QueueType, "http", config.HTTPAddress)
 
 	publishers := make([]*publishing.Publisher, 0, len(config.Companies))
-	for _, company := range config.Companies {
+	for i, company := range config.Companies {
 		publishers = append(publishers, publishing.New(publishing.Options{
 			Company:    company,
 			URL:        config.Broker.Reveal(),
 			QueueType:  config.QueueType,
 			Interval:   config.Interval,
 			TradeLimit: config.TradeLimit,
-			Market:     prices.NewMarket(company, config.PriceModel, seed),
-			Version:    version,
-			Log:        log,
-			Meter:      metrics.For(company),
+			Market: prices.NewMarket(prices.Options{
+				Company:    company,
+				Model:      config.PriceModel,
+				Seed:       seed,
+				StartPrice: config.StartPrices[i],
+				Volatility: config.Volatilities[i],
+			}),
+			Version: version,
+			Log:     log,
+			Meter:   metrics.For(company),
 		}))
 	}
 	defer telemetry.Serve(listener, telemetry.Handler(metrics))()
@@ -138,6 +141,19 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 	}
 	running.Wait()
 	return nil
+}
+
+// seedOf returns the configured seed. Without one, walks have always the same, so
+// that a restart goes on where the prices are.
+func seedOf(config configuration.Configuration) uint64 {
+	switch {
+	case config.Seed != nil:
+		return *config.Seed
+	case config.PriceModel == prices.Walk:
+		return 0
+	default:
+		return rand.Uint64()
+	}
 }
 
 // logUnfinished logs the trades that a stop left unconfirmed. The exit code is 0

@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"stock-publisher/internal/configuration"
+	"stock-publisher/internal/prices"
 )
 
 func TestABadConfigurationNamesEveryProblemAndExitsWith78(t *testing.T) {
 	p := start(t, map[string]string{
-		"RABBITMQ_URL": "amqp://user:hush@host:port/", "STOCKS": "MSFT,A B", "TICKER_INTERVAL": "fast",
+		"RABBITMQ_URL": "amqp://user:hush@host:port/", "STOCKS": "MSFT,A B", "TICKER_INTERVAL": "fast", "START_PRICES": "1,2,3",
 	})
 	if code := p.awaitExit(); code != 78 {
 		t.Errorf("exit code %d, want 78", code)
 	}
-	for _, name := range []string{"RABBITMQ_URL: ", "STOCKS: ", "TICKER_INTERVAL: "} {
+	for _, name := range []string{"RABBITMQ_URL: ", "STOCKS: ", "TICKER_INTERVAL: ", "START_PRICES: "} {
 		if !strings.Contains(p.output(), name) {
 			t.Errorf("%q is missing in: %s", name, p.output())
 		}
@@ -46,6 +47,19 @@ func TestVersionAndUnknownArguments(t *testing.T) {
 		p := start(t, nil, arguments...)
 		if code := p.awaitExit(); code != 64 || !strings.Contains(p.output(), "--help") {
 			t.Errorf("%v: exit code %d, %q", arguments, code, p.output())
+		}
+	}
+}
+
+func TestOnlyWalksHaveTheSameSeedInEveryRun(t *testing.T) {
+	given := uint64(7)
+	for _, model := range prices.Models() {
+		if seed := seedOf(configuration.Configuration{PriceModel: model, Seed: &given}); seed != given {
+			t.Errorf("%s: the seed is %d, want the given one, %d", model, seed, given)
+		}
+		unset := configuration.Configuration{PriceModel: model}
+		if same := seedOf(unset) == seedOf(unset); same != (model == prices.Walk) {
+			t.Errorf("%s: two runs have the same seed: %v", model, same)
 		}
 	}
 }

@@ -23,16 +23,19 @@ import (
 
 // Configuration holds every setting. Variables documents each one.
 type Configuration struct {
-	Broker      BrokerURL     // RABBITMQ_URL or RABBITMQ_URL_FILE
-	Companies   []string      // STOCKS
-	Interval    time.Duration // TICKER_INTERVAL; 0: as fast as the broker confirms
-	PriceModel  string        // PRICE_MODEL, one of prices.Models
-	Seed        *uint64       // SEED; nil: a random one
-	TradeLimit  uint64        // TRADES; 0: no limit
-	QueueType   string        // QUEUE_TYPE, one of queueTypes
-	HTTPAddress string        // HTTP_ADDRESS
-	LogLevel    slog.Level    // LOG_LEVEL
-	LogFormat   string        // LOG_FORMAT, one of logFormats; empty: text on a terminal, else json
+	Broker     BrokerURL     // RABBITMQ_URL or RABBITMQ_URL_FILE
+	Companies  []string      // STOCKS
+	Interval   time.Duration // TICKER_INTERVAL; 0: as fast as the broker confirms
+	PriceModel string        // PRICE_MODEL, one of prices.Models
+	// One for each company, for the model walk; 0: the model's own choice.
+	StartPrices  []float64  // START_PRICES
+	Volatilities []float64  // VOLATILITIES, in percent a year
+	Seed         *uint64    // SEED; nil: the caller's choice
+	TradeLimit   uint64     // TRADES; 0: no limit
+	QueueType    string     // QUEUE_TYPE, one of queueTypes
+	HTTPAddress  string     // HTTP_ADDRESS
+	LogLevel     slog.Level // LOG_LEVEL
+	LogFormat    string     // LOG_FORMAT, one of logFormats; empty: text on a terminal, else json
 }
 
 const (
@@ -81,16 +84,18 @@ func (p Problems) Error() string {
 func Load(getenv func(string) string) (Configuration, error) {
 	r := reader{getenv: getenv}
 	configuration := Configuration{
-		Broker:      r.broker(),
-		Companies:   r.companies(),
-		Interval:    time.Duration(r.number("TICKER_INTERVAL", uint64(longestInterval.Milliseconds()))) * time.Millisecond,
-		PriceModel:  r.oneOf("PRICE_MODEL", prices.Models()),
-		Seed:        r.seed(),
-		TradeLimit:  r.number("TRADES", 1<<63),
-		QueueType:   r.oneOf("QUEUE_TYPE", queueTypes),
-		HTTPAddress: r.address("HTTP_ADDRESS"),
-		LogLevel:    r.level("LOG_LEVEL"),
-		LogFormat:   r.oneOf("LOG_FORMAT", logFormats),
+		Broker:       r.broker(),
+		Companies:    r.companies(),
+		Interval:     time.Duration(r.number("TICKER_INTERVAL", uint64(longestInterval.Milliseconds()))) * time.Millisecond,
+		PriceModel:   r.oneOf("PRICE_MODEL", prices.Models()),
+		StartPrices:  r.forEachCompany("START_PRICES", "price", prices.LowestStart, prices.HighestStart, 430.5),
+		Volatilities: r.forEachCompany("VOLATILITIES", "percentage", prices.LowestVolatility, prices.HighestVolatility, 30),
+		Seed:         r.seed(),
+		TradeLimit:   r.number("TRADES", 1<<63),
+		QueueType:    r.oneOf("QUEUE_TYPE", queueTypes),
+		HTTPAddress:  r.address("HTTP_ADDRESS"),
+		LogLevel:     r.level("LOG_LEVEL"),
+		LogFormat:    r.oneOf("LOG_FORMAT", logFormats),
 	}
 	if len(r.problems) > 0 {
 		return Configuration{}, r.problems
@@ -209,8 +214,7 @@ var urlNumbers = []struct {
 
 func (r *reader) companies() []string {
 	var companies []string
-	for item := range strings.SplitSeq(r.value("STOCKS"), ",") {
-		symbol := strings.TrimSpace(item)
+	for _, symbol := range items(r.value("STOCKS")) {
 		if err := company.Check(symbol); err != nil {
 			r.reject("STOCKS", "%q is no symbol: %v. A symbol has %s, such as MSFT or BRK.B", symbol, err, company.Rule)
 		} else if slices.Contains(companies, symbol) {
@@ -221,6 +225,44 @@ func (r *reader) companies() []string {
 	}
 	return companies
 }
+
+// items returns the items of a list that are separated by commas.
+func items(list string) []string {
+	items := strings.Split(list, ",")
+	for i, item := range items {
+		items[i] = strings.TrimSpace(item)
+	}
+	return items
+}
+
+// forEachCompany reads one number from least to most for all companies, or a list
+// of one for each, in the order of STOCKS. What is empty is 0.
+func (r *reader) forEachCompany(name, what string, least, most, example float64) []float64 {
+	list, companies := items(r.value(name)), items(r.value("STOCKS"))
+	numbers := make([]float64, len(companies))
+	if len(list) != 1 && len(list) != len(companies) {
+		r.reject(name, "it has %d values, but STOCKS has %d companies; give one for all, or one for each in the order of STOCKS",
+			len(list), len(companies))
+	}
+	for i, item := range list {
+		if item == "" {
+			continue
+		}
+		number, err := strconv.ParseFloat(item, 64)
+		if err != nil || !(number >= least && number <= most) {
+			r.reject(name, "%q is no %s from %s to %s, such as %s", item, what, plain(least), plain(most), plain(example))
+		} else if i < len(numbers) {
+			numbers[i] = number
+		}
+	}
+	if len(list) == 1 {
+		numbers = slices.Repeat(numbers[:1], len(companies))
+	}
+	return numbers
+}
+
+// plain returns a number without an exponent.
+func plain(number float64) string { return strconv.FormatFloat(number, 'f', -1, 64) }
 
 // number reads a whole number from 0 to most. Without a value and a default it is 0.
 func (r *reader) number(name string, most uint64) uint64 {

@@ -26,6 +26,7 @@ func TestAnEmptyEnvironmentGivesTheDefaultsOfTheContract(t *testing.T) {
 		Companies:   []string{"MSFT", "TSLA", "AAPL"},
 		Interval:    time.Millisecond,
 		PriceModel:  "uniform",
+		StartPrices: []float64{0, 0, 0}, Volatilities: []float64{0, 0, 0},
 		QueueType:   "quorum",
 		HTTPAddress: "127.0.0.1:9100",
 		LogLevel:    slog.LevelInfo,
@@ -39,6 +40,7 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	got, err := Load(environment(map[string]string{
 		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M,^GSPC,RDS/A,ES=F,msft ",
 		"TICKER_INTERVAL": "0", "PRICE_MODEL": "walk", "QUEUE_TYPE": "classic", "SEED": "0",
+		"START_PRICES": "430,, 0.00001 ,1e6,1e-9,1000000000,5", "VOLATILITIES": " 30.5 ",
 		"TRADES": "5000", "HTTP_ADDRESS": ":8080", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
 	}))
 	if err != nil {
@@ -48,7 +50,9 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	want := Configuration{
 		Broker:    BrokerURL{"amqps://user:pass%2Fword@broker:5671/vhost"},
 		Companies: []string{"BRK.B", "BF-B", "3M", "^GSPC", "RDS/A", "ES=F", "msft"}, PriceModel: "walk", QueueType: "classic",
-		Seed: &seed, TradeLimit: 5000, HTTPAddress: ":8080", LogLevel: slog.LevelDebug, LogFormat: "json",
+		StartPrices:  []float64{430, 0, 0.00001, 1e6, 1e-9, 1e9, 5},
+		Volatilities: []float64{30.5, 30.5, 30.5, 30.5, 30.5, 30.5, 30.5},
+		Seed:         &seed, TradeLimit: 5000, HTTPAddress: ":8080", LogLevel: slog.LevelDebug, LogFormat: "json",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -90,12 +94,34 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 		},
 		"TICKER_INTERVAL": {"fast": "0 to 3600000", "-1": "0 to 3600000", "0.5": "0 to 3600000", "3600001": "0 to 3600000"},
 		"PRICE_MODEL":     {"flat": "uniform, walk"},
-		"QUEUE_TYPE":      {"stream": "quorum, classic"},
-		"SEED":            {"x": "such as 42", "-1": "such as 42"},
-		"TRADES":          {"many": "no whole number", "-1": "no whole number"},
-		"HTTP_ADDRESS":    {"9100": "host:port", "localhost:http": "host:port", "h:0": "host:port", "h:65536": "host:port"},
-		"LOG_LEVEL":       {"loud": "debug, info, warn, error"},
-		"LOG_FORMAT":      {"xml": "text, json"},
+		"START_PRICES": {
+			"430,340":       "it has 2 values, but STOCKS has 3 companies; give one for all, or one for each",
+			"430,340,230,5": "it has 4 values, but STOCKS has 3 companies",
+			"430,,x":        `"x" is no price from 0.000000001 to 1000000000, such as 430.5`,
+			"$430":          `"$430" is no price`,
+			"430;340;230":   `"430;340;230" is no price`,
+			"0":             `"0" is no price`,
+			"-1,2,3":        `"-1" is no price`,
+			"1e-10":         "from 0.000000001",
+			"1000000000.01": "to 1000000000",
+			"1e999":         "to 1000000000",
+			"NaN":           `"NaN" is no price`,
+			"Inf,1,1":       `"Inf" is no price`,
+		},
+		"VOLATILITIES": {
+			"30,":       "it has 2 values, but STOCKS has 3 companies",
+			"30%":       `"30%" is no percentage from 0.01 to 1000, such as 30`,
+			"0":         `"0" is no percentage`,
+			"30,-30,30": `"-30" is no percentage`,
+			"1000.1":    "to 1000",
+			"30,nan,30": `"nan" is no percentage`,
+		},
+		"QUEUE_TYPE":   {"stream": "quorum, classic"},
+		"SEED":         {"x": "such as 42", "-1": "such as 42"},
+		"TRADES":       {"many": "no whole number", "-1": "no whole number"},
+		"HTTP_ADDRESS": {"9100": "host:port", "localhost:http": "host:port", "h:0": "host:port", "h:65536": "host:port"},
+		"LOG_LEVEL":    {"loud": "debug, info, warn, error"},
+		"LOG_FORMAT":   {"xml": "text, json"},
 	} {
 		for value, want := range bad {
 			_, err := Load(environment(map[string]string{name: value}))
@@ -117,7 +143,7 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 func TestAllProblemsAreNamedAtOnce(t *testing.T) {
 	_, err := Load(environment(map[string]string{
 		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x x,MSFT,MSFT", "TICKER_INTERVAL": "?",
-		"PRICE_MODEL": "?", "QUEUE_TYPE": "?", "SEED": "?", "TRADES": "?", "HTTP_ADDRESS": "?", "LOG_LEVEL": "?", "LOG_FORMAT": "?",
+		"PRICE_MODEL": "?", "START_PRICES": "?,-1", "VOLATILITIES": "?", "QUEUE_TYPE": "?", "SEED": "?", "TRADES": "?", "HTTP_ADDRESS": "?", "LOG_LEVEL": "?", "LOG_FORMAT": "?",
 	}))
 	if err == nil {
 		t.Fatal("a wrong configuration is accepted")
@@ -125,6 +151,11 @@ func TestAllProblemsAreNamedAtOnce(t *testing.T) {
 	for _, variable := range Variables {
 		if !strings.Contains(err.Error(), variable.Name) {
 			t.Errorf("%s is missing in: %v", variable.Name, err)
+		}
+	}
+	for _, problem := range []string{`START_PRICES: "?"`, `START_PRICES: "-1"`, "START_PRICES: it has 2 values"} {
+		if !strings.Contains(err.Error(), problem) {
+			t.Errorf("%q is missing in: %v", problem, err)
 		}
 	}
 }

@@ -5,45 +5,76 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"time"
 
 	"stock-publisher/internal/trade"
 )
 
-// The range of all prices, the same as the original publisher's.
+// The range of all uniform prices, the same as the original publisher's, and of
+// the start prices of walks that have none.
 const (
 	Lowest  = 50.0
 	Highest = 550.0
 )
 
-// walkStep is the standard deviation of one step of a walk, as a fraction of
-// the price: at 1000 trades a second an average moves by about 0.4 % a second.
-const walkStep = 0.0002
+// The names of the price models.
+const (
+	Uniform = "uniform" // independent prices from Lowest to Highest
+	Walk    = "walk"    // prices that move as shares do
+)
 
 // Models returns the names of the price models.
-func Models() []string { return []string{"uniform", "walk"} }
+func Models() []string { return []string{Uniform, Walk} }
+
+// Options are the settings of a market.
+type Options struct {
+	Company string
+	Model   string // one of Models
+	Seed    uint64
+	// StartPrice is what a walk moves around. 0: drawn from Lowest to Highest, by
+	// company and seed.
+	StartPrice float64
+	// Volatility of a walk, in percent a year. 0: DefaultVolatility.
+	Volatility float64
+}
 
 // Market generates the trades of one company. It is not safe for concurrent use.
 type Market struct {
 	company string
 	random  *rand.Rand
-	price   func() float64
+	price   func(at time.Time, event string) float64
+	scale   float64 // 10 to the power of the prices' decimals
 }
 
-// NewMarket returns a market that follows one of Models. The same seed and
-// company give the same trades, whatever the other companies are.
-func NewMarket(company, model string, seed uint64) *Market {
-	name := fnv.New64a()
-	name.Write([]byte(company))
-	random := rand.New(rand.NewPCG(seed, name.Sum64()))
-	market := &Market{company: company, random: random, price: uniform(random)}
-	if model == "walk" {
-		market.price = walk(random)
+// NewMarket returns a market. With the same seed and company, a uniform market
+// gives the same trades, and a walk the same prices at the same times, whatever
+// the other companies are.
+func NewMarket(options Options) *Market {
+	random := rand.New(rand.NewPCG(options.Seed, hashOf(options.Company)))
+	market := &Market{company: options.Company, random: random}
+	if options.Model == Walk {
+		walk := newWalk(options)
+		market.price = func(at time.Time, event string) float64 {
+			return quote(walk.price(at), event, random)
+		}
+		market.scale = math.Pow10(decimalsOf(walk.start))
+	} else {
+		market.price = func(time.Time, string) float64 {
+			return Lowest + random.Float64()*(Highest-Lowest)
+		}
+		market.scale = 1e4
 	}
 	return market
 }
 
-// Next returns the next trade. Its price is rounded to four decimals.
-func (m *Market) Next() trade.Trade {
+func hashOf(company string) uint64 {
+	hash := fnv.New64a()
+	hash.Write([]byte(company))
+	return hash.Sum64()
+}
+
+// Next returns the trade that is made at a time. Times may be in any order.
+func (m *Market) Next(at time.Time) trade.Trade {
 	event := trade.Buy
 	if m.random.Uint64()&1 == 1 {
 		event = trade.Sell
@@ -51,27 +82,25 @@ func (m *Market) Next() trade.Trade {
 	return trade.Trade{
 		Company:   m.company,
 		EventType: event,
-		Price:     math.Round(m.price()*1e4) / 1e4,
+		Price:     m.round(m.price(at, event)),
 	}
 }
 
-// uniform draws each price independently from the whole range.
-func uniform(random *rand.Rand) func() float64 {
-	return func() float64 { return Lowest + random.Float64()*(Highest-Lowest) }
+// round rounds a price to the market's decimals. No price becomes 0.
+func (m *Market) round(price float64) float64 {
+	return max(1, math.Round(price*m.scale)) / m.scale
 }
 
-// walk changes the last price by a small random fraction, and reflects it at
-// both ends of the range.
-func walk(random *rand.Rand) func() float64 {
-	price := uniform(random)()
-	return func() float64 {
-		price *= math.Exp(walkStep * random.NormFloat64())
-		if price < Lowest {
-			price = Lowest * Lowest / price
-		}
-		if price > Highest {
-			price = Highest * Highest / price
-		}
-		return price
+// decimalsOf returns how many decimals the prices around start have: four, as
+// uniform prices; more below 10, so that start has six significant digits; two
+// from 100,000.
+func decimalsOf(start float64) int {
+	if start >= 100_000 {
+		return 2
 	}
+	decimals := 4
+	for ; start < 10; start *= 10 {
+		decimals++
+	}
+	return decimals
 }

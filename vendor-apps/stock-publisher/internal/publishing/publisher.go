@@ -296,7 +296,7 @@ func (p *Publisher) noteSilence() (time.Time, error) {
 // makeTrade makes the trade that is due and numbers it. From here on it is sent
 // until it is confirmed.
 func (p *Publisher) makeTrade(now time.Time) error {
-	body, err := p.Market.Next().Body()
+	body, err := p.Market.Next(now).Body()
 	if err != nil {
 		return fmt.Errorf("cannot write a trade: %w", err)
 	}
