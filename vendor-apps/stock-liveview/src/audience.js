@@ -67,10 +67,12 @@ export class Audience {
       this.#pending.push(average);
       this.#changed();
     });
-    market.on("replaced", () => {
+    const replaced = () => {
       this.#isEverythingPending = true;
       this.#changed();
-    });
+    };
+    market.on("changed", replaced);
+    market.on("reloaded", replaced);
     this.#timers = [
       setInterval(() => this.#breakSilence(), SILENCE_MS / 2),
       setInterval(() => this.#pingAll(), PING_MS),
