@@ -4,6 +4,7 @@
  */
 import { ObjectId } from "mongodb";
 import { MAX_NAME_LENGTH } from "../page/contract.js";
+import { compareOrder, idText, orderOf } from "./order.js";
 
 /**
  * @typedef {object} Side
@@ -14,11 +15,11 @@ import { MAX_NAME_LENGTH } from "../page/contract.js";
 /**
  * An average as it is sent to browsers: plain JSON, times in milliseconds since 1970.
  * @typedef {object} Average
- * @property {string} _id               of the document, as text
+ * @property {string} _id               of the document, as text of at most 100 characters
  * @property {string} company
  * @property {number} avgPrice          the mean over the whole window
- * @property {number} time              when the window was closed, ms since 1970; the x axis of charts
- * @property {number} seenAt            when the live view got it
+ * @property {number} time              when the window was closed, by the clock of its consumer
+ * @property {number} seenAt            when the live view got it, by the live view's clock
  * @property {number} [count]           trades in the window
  * @property {Side} [buy]
  * @property {Side} [sell]
@@ -26,12 +27,12 @@ import { MAX_NAME_LENGTH } from "../page/contract.js";
  * @property {number} [maxPrice]
  */
 
-/** An average, and its sort key among its company's. @typedef {{average: Average, order: Order}} Stored */
-
 /**
- * Sorts documents as the database sorts their `_id`: by the rank of its type, then by value. The newest average is the
- * one with the highest `_id`.
- * @typedef {readonly [rank: number, value: number | string]} Order
+ * An average, and what is known of it beside.
+ * @typedef {object} Stored
+ * @property {Average} average
+ * @property {import("./order.js").Order} order   sorts it among its company's: the newest has the highest `_id`
+ * @property {boolean} isTimed                    whether the document says when its window was closed
  */
 
 /** The fields to read. `trades` and `ledger` are large, so they stay in the database. */
@@ -53,15 +54,23 @@ export const PROJECTION = Object.freeze({
  */
 export function parseAverage(document, now) {
   if (!isObject(document)) return undefined;
-  const { _id: id, company } = document;
-  if (typeof company !== "string" || company.length === 0 || company.length > MAX_NAME_LENGTH) {
-    return undefined;
-  }
+  const { _id: id, company, closedAt } = document;
+  if (!isName(company)) return undefined;
   const avgPrice = asNumber(document.avgPrice);
-  if (avgPrice === undefined || id === undefined || id === null) return undefined;
+  if (avgPrice === undefined || id === undefined) return undefined;
 
+  const isTimed = closedAt instanceof Date && Number.isFinite(closedAt.getTime());
+  const time = isTimed ? closedAt.getTime() : id instanceof ObjectId ? id.getTimestamp().getTime() : now;
+  const order = orderOf(id);
   /** @type {Average} */
-  const average = { _id: idText(id), company, avgPrice, time: timeOf(document, now), seenAt: now };
+  const average = {
+    // The same string twice, so that it takes its memory once.
+    _id: id instanceof ObjectId ? String(order.value) : idText(id),
+    company,
+    avgPrice,
+    time,
+    seenAt: now,
+  };
   const count = asNumber(document.count);
   if (count !== undefined) average.count = count;
   const buy = asSide(document.buy);
@@ -72,17 +81,43 @@ export function parseAverage(document, now) {
   if (minPrice !== undefined) average.minPrice = minPrice;
   const maxPrice = asNumber(document.maxPrice);
   if (maxPrice !== undefined) average.maxPrice = maxPrice;
-  return { average, order: orderOf(id) };
+  return { average, order, isTimed };
 }
 
-/** @param {Order} a @param {Order} b @returns {number} below 0 when `a` is older */
-export function compareOrder(a, b) {
-  if (a[0] !== b[0]) return a[0] - b[0];
-  return a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0;
+/** Whether a company can have this name. @param {unknown} company @returns {company is string} */
+export function isName(company) {
+  return typeof company === "string" && company.length > 0 && company.length <= MAX_NAME_LENGTH;
+}
+
+/** Sorts averages as the database sorts their `_id`. @param {Stored} a @param {Stored} b */
+export function compareStored(a, b) {
+  const difference = compareOrder(a.order, b.order);
+  // Only the beginning of a long `_id` is compared: its text tells it apart.
+  if (difference !== 0 || a.average._id === b.average._id) return difference;
+  return a.average._id < b.average._id ? -1 : 1;
+}
+
+/** Whether both show the same, apart from when they were seen. @param {Stored} a @param {Stored} b */
+export function isSame(a, b) {
+  const [one, other] = [a.average, b.average];
+  return (
+    one.avgPrice === other.avgPrice &&
+    one.count === other.count &&
+    one.minPrice === other.minPrice &&
+    one.maxPrice === other.maxPrice &&
+    isSameSide(one.buy, other.buy) &&
+    isSameSide(one.sell, other.sell) &&
+    (!a.isTimed || !b.isTimed || one.time === other.time)
+  );
+}
+
+/** @param {Side | undefined} a @param {Side | undefined} b */
+function isSameSide(a, b) {
+  return a?.count === b?.count && a?.avgPrice === b?.avgPrice;
 }
 
 /**
- * Averages as the charts take them: one list for each field, prices rounded to four decimals to save bytes.
+ * Averages as the charts take them: one list for each field, prices rounded to save bytes.
  * @param {Average[]} averages  oldest first
  */
 export function columns(averages) {
@@ -94,31 +129,12 @@ export function columns(averages) {
   };
 }
 
-/** @param {number | null | undefined} price */
+/** To four decimals, tiny prices to six digits. Huge ones stay as they are. @param {number | null | undefined} price */
 function rounded(price) {
-  return typeof price === "number" ? Math.round(price * 10_000) / 10_000 : null;
-}
-
-/** An `_id` of any type as text. @param {unknown} id */
-export function idText(id) {
-  if (id instanceof ObjectId) return id.toHexString();
-  return typeof id === "string" ? id : String(JSON.stringify(id) ?? id);
-}
-
-/** @param {unknown} id @returns {Order} */
-function orderOf(id) {
-  const number = asNumber(id);
-  if (number !== undefined) return [1, number];
-  if (typeof id === "string") return [2, id];
-  if (id instanceof ObjectId) return [4, id.toHexString()];
-  return [3, idText(id)];
-}
-
-/** @param {Record<string, unknown>} document @param {number} now */
-function timeOf(document, now) {
-  const { closedAt, _id: id } = document;
-  if (closedAt instanceof Date && Number.isFinite(closedAt.getTime())) return closedAt.getTime();
-  return id instanceof ObjectId ? id.getTimestamp().getTime() : now;
+  if (typeof price !== "number") return null;
+  const size = Math.abs(price);
+  if (size < 1) return Number(price.toPrecision(6));
+  return size < 1e9 ? Math.round(price * 10_000) / 10_000 : price;
 }
 
 /** @param {unknown} value @returns {Side | undefined} */

@@ -2,16 +2,18 @@
  * The feed: brings every stored average from the database into the market, once and in order, also when the database
  * fails for a while.
  *
- * On a replica set it reads one snapshot at a known cluster time, then follows a change stream from that time. After a
- * failover it resumes the stream by its token. A standalone MongoDB has no change streams: there it queries the newest
- * averages twice a second, by index.
+ * On a replica set it reads everything as of one cluster time, then follows a change stream from there. After a
+ * failover it resumes the stream by its token. When the collection is dropped, renamed or restored, or the stream's
+ * place is lost, it reads everything again, once. A standalone MongoDB has no change streams: there it queries the
+ * newest averages twice a second, by index.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { MongoError } from "mongodb";
-import { idText, PROJECTION } from "./average.js";
+import { MongoError, Timestamp } from "mongodb";
+import { Lag } from "./lag.js";
 import { reason } from "./log.js";
+import { BehindError, isTimeGone, Reader } from "./reader.js";
 import { adviceOnTls } from "./tls.js";
-import { RECENT_AVERAGES } from "../page/contract.js";
+import { Turns } from "./turns.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("./market.js").Market} Market */
@@ -21,14 +23,27 @@ import { RECENT_AVERAGES } from "../page/contract.js";
 /** How long the database waits for a change before it answers. So this is also how often it shows that it is alive. */
 const AWAIT_MS = 500;
 const POLL_INTERVAL_MS = 500;
-/** Time limit of a query. With its index, a query takes far less. */
-const QUERY_MS = 4000;
-/** Without an answer for this long, the data counts as stale. */
+/** Averages of each company that are read when polling. */
+const POLLED = 20;
+/** How often the cluster is asked how far it is. */
+const SAMPLE_MS = 1000;
+/** Without an answer for this long, or this far behind the cluster, the data counts as stale. */
 const CURRENT_MS = 5000;
+/** A company that ran short of averages waits this long at most for a pause in the stream, then it is read again. */
+const SHORT_MS = 1000;
+/** A change may be too large to be told: with its `_id` of megabytes, the database cuts the connection each time. */
+const MAX_FAILURES_HERE = 4;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2000;
-/** Averages read at start when the index is missing, over all companies. */
+/** Concurrent queries while everything is read. */
+const CONCURRENCY = 8;
+/** Averages read when the index is missing, over all companies. */
 const UNINDEXED_LOOK_BACK = 5000;
+/** As many when polling. */
+const UNINDEXED_POLLED = 100;
+
+/** @type {import("./reader.js").Found} */
+const NOTHING = Object.freeze({ found: [], isWhole: true });
 
 /** Server errors after which a change stream cannot be resumed. */
 const NOT_RESUMABLE = new Set([
@@ -38,6 +53,7 @@ const NOT_RESUMABLE = new Set([
   260, // InvalidResumeToken
   280, // ChangeStreamFatalError
   286, // ChangeStreamHistoryLost
+  10334, // BSONObjectTooLarge
 ]);
 
 /** Leaves out the large fields that are not shown: the lists of counted trades. */
@@ -55,7 +71,11 @@ export class Feed {
   #lastAnswer = Number.NEGATIVE_INFINITY;
   /** Where the change stream resumes. @type {import("mongodb").ResumeToken | undefined} */
   #token;
-  #warnedOfIndex = false;
+  /** How often the stream failed at this place, although a member answers. */
+  #failuresHere = 0;
+  #lag = new Lag();
+  #shortSince = Number.POSITIVE_INFINITY;
+  #warned = { ofIndex: false, ofHidden: false };
 
   /** Counters for the metrics. */
   counts = { resumed: 0, reloaded: 0, failed: 0 };
@@ -75,11 +95,12 @@ export class Feed {
   /** Whether the market is up to date with the database, give or take a moment. */
   get isCurrent() {
     const isFollowing = this.#state === "change stream" || this.#state === "polling";
-    return isFollowing && performance.now() - this.#lastAnswer < CURRENT_MS;
+    return isFollowing && performance.now() - this.#lastAnswer < CURRENT_MS && this.lagMs < CURRENT_MS;
   }
 
+  /** How far the market is behind the cluster, in ms; 0 when nothing is known that was not read. */
   get lagMs() {
-    return 0;
+    return this.#lag.ms(performance.now());
   }
 
   /** Follows the database. Returns only when `signal` is aborted. @param {AbortSignal} signal */
@@ -87,7 +108,9 @@ export class Feed {
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
       try {
-        if (await this.#isReplicated()) await this.#stream(signal);
+        const hello = await this.#hello();
+        // A replica set or a sharded cluster has change streams.
+        if (hello.setName !== undefined || hello.msg === "isdbgrid") await this.#follow(signal, hello);
         else await this.#poll(signal);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
@@ -96,6 +119,11 @@ export class Feed {
           this.#log.warn("the change stream's place is lost: reading everything again", { reason: reason(error) });
           this.#token = undefined;
         }
+        if (this.#failuresHere >= MAX_FAILURES_HERE) {
+          this.#log.warn("the change stream does not get on: reading everything again", { reason: reason(error) });
+          this.#token = undefined;
+        }
+        if (error instanceof BehindError) this.#lag = new Lag();
         this.counts.failed += 1;
         if (performance.now() - this.#lastAnswer < CURRENT_MS) retryMs = FIRST_RETRY_MS;
         const isEncrypted = this.#collection.db.client.options.tls;
@@ -107,40 +135,69 @@ export class Feed {
     }
   }
 
-  /** Whether this deployment has change streams: a replica set or a sharded cluster. */
-  async #isReplicated() {
+  /** What the primary says of itself and of the cluster's time; without a primary, what a secondary says. */
+  async #hello() {
+    const { client } = this.#collection.db;
     // After a failed first connection, the driver connects again only when told to.
-    await this.#collection.db.client.connect();
-    const hello = await this.#collection.db.command({ hello: 1 });
-    return hello.setName !== undefined || hello.msg === "isdbgrid";
+    await client.connect();
+    return await client.db("admin").command({ hello: 1 }, { readPreference: "primaryPreferred" });
   }
 
-  /** @param {AbortSignal} signal */
-  async #stream(signal) {
-    const start = this.#token ? { resumeAfter: this.#token } : { startAtOperationTime: await this.#reload() };
-    if (this.#token) this.counts.resumed += 1;
+  /** @param {AbortSignal} signal @param {import("mongodb").Document} hello */
+  async #follow(signal, hello) {
+    const isSharded = hello.setName === undefined;
+    const isResumed = this.#token !== undefined;
+    const position = isResumed ? this.#lag.position : await this.#reload(signal);
+    // The shards of an idle cluster tell their time only every ten seconds: it is no measure of a lag.
+    this.#lag.start(position, isSharded ? 0n : hello.operationTime.toBigInt(), performance.now());
+    const ending = new AbortController();
+    if (!isSharded) void this.#sample(ending.signal);
+    try {
+      await this.#stream(signal, isResumed ? undefined : position + 1n);
+    } finally {
+      ending.abort();
+    }
+  }
+
+  /**
+   * Follows the change stream until the collection is gone.
+   * @param {AbortSignal} signal
+   * @param {bigint | undefined} from  the cluster time of the first change; default: after the last one
+   */
+  async #stream(signal, from) {
+    if (from === undefined) this.counts.resumed += 1;
+    this.#failuresHere += 1;
+    const session = this.#collection.db.client.startSession();
     const stream = this.#collection.watch(PIPELINE, {
-      ...start,
+      ...(from === undefined ? { startAfter: this.#token } : { startAtOperationTime: new Timestamp(from) }),
       fullDocument: "updateLookup",
       maxAwaitTimeMS: AWAIT_MS,
+      promoteLongs: false,
+      session,
     });
     const close = () => void stream.close().catch(() => {});
     signal.addEventListener("abort", close);
     try {
       while (!signal.aborted) {
         const change = await stream.tryNext();
+        this.#failuresHere = 0;
         this.#answered("change stream");
         if (change) this.#apply(change);
+        // An empty answer says that there was nothing up to its time.
+        const reached = change ? change.clusterTime : session.operationTime;
+        if (reached) this.#lag.reach(reached.toBigInt());
         this.#token = stream.resumeToken ?? this.#token;
         if (change?.operationType === "invalidate") {
+          // What follows is another collection. The reload reads at a time after this one, so it is not met again.
           this.#token = undefined;
-          this.#market.clear();
           return;
         }
+        await this.#readShort(!change);
       }
     } finally {
       signal.removeEventListener("abort", close);
       await stream.close().catch(() => {});
+      await session.endSession();
     }
   }
 
@@ -151,101 +208,164 @@ export class Feed {
       case "replace":
       case "update":
         // A document that was deleted since its update comes without its content.
-        if (change.fullDocument) this.#market.add(change.fullDocument);
+        if (change.fullDocument) {
+          this.#market.add(change.fullDocument, { isUpdate: change.operationType !== "insert" });
+          this.#warnOfHidden();
+        }
         break;
       case "delete":
-        this.#market.remove(idText(change.documentKey._id));
+        this.#market.remove(change.documentKey._id);
         break;
+    }
+  }
+
+  /** Remembers how far the cluster is, once a second. @param {AbortSignal} signal */
+  async #sample(signal) {
+    while (!signal.aborted) {
+      await sleep(SAMPLE_MS, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      // Without an answer there is no sample: the stream itself tells that the database is away.
+      const hello = await this.#hello().catch(() => undefined);
+      if (hello?.operationTime && !signal.aborted) this.#lag.sample(hello.operationTime.toBigInt(), performance.now());
     }
   }
 
   /**
    * Reads all recent averages into the market.
-   * @returns {Promise<import("mongodb").Timestamp>} the cluster time from which to follow changes
+   * @param {AbortSignal} signal
+   * @returns {Promise<bigint>} the cluster time at which they were read
    */
-  async #reload() {
-    // Causally consistent majority reads see everything up to the operation time of the session's first answer. So
-    // every change is in these reads or in the stream from that time. Some are in both: the market ignores duplicates.
-    const session = this.#collection.db.client.startSession({ causalConsistency: true });
+  async #reload(signal) {
+    for (const began = performance.now(); ;) {
+      // What was seen so far must not be unseen: after a drop, a member that is behind still has the collection.
+      const { time, reader } = await Reader.atClusterTime(this.#collection, this.#lag.position, signal);
+      try {
+        await this.#load(reader);
+        return time.toBigInt();
+      } catch (error) {
+        // The collection was created a moment ago.
+        if (!isTimeGone(error) || performance.now() - began > CURRENT_MS) throw error;
+        await sleep(FIRST_RETRY_MS);
+      }
+    }
+  }
+
+  /** @param {Reader} reader */
+  async #load(reader) {
+    const isIndexed = await this.#isIndexed(reader);
+    const all = isIndexed ? undefined : byCompany(await reader.newest(UNINDEXED_LOOK_BACK));
+    const picture = this.#market.draft(all ? all.keys() : await reader.names());
+    const turns = new Turns(CONCURRENCY);
+    await Promise.all(
+      picture.companies.map((company) =>
+        turns.take(async () => {
+          const { found, isWhole } = all?.get(company) ?? (await reader.newestOf(company, picture.limitEach));
+          this.#lastAnswer = performance.now();
+          picture.add(company, found, isWhole);
+        }),
+      ),
+    );
+    this.counts.reloaded += 1;
+    this.#market.load(picture);
+    this.#warnOfHidden();
+  }
+
+  /**
+   * Reads the companies again that ran short of averages, as they are at the stream's own time.
+   * @param {boolean} isPause  whether the stream has nothing else to tell now
+   */
+  async #readShort(isPause) {
+    if (!this.#market.isShort) return;
+    const now = performance.now();
+    this.#shortSince = Math.min(this.#shortSince, now);
+    if (!isPause && !this.#market.isEmptied && now - this.#shortSince < SHORT_MS) return;
+    this.#shortSince = Number.POSITIVE_INFINITY;
     try {
-      await this.#collection.db.command({ ping: 1 }, { session });
-      const time = session.operationTime;
-      if (!time) throw new Error("the database reports no operation time");
-      await this.#readRecent(RECENT_AVERAGES, { session, readConcern: { level: "majority" } });
-      this.counts.reloaded += 1;
-      this.#market.loaded();
-      return time;
-    } finally {
-      await session.endSession();
+      await this.#refresh(new Reader(this.#collection, new Timestamp(this.#lag.position)));
+    } catch (error) {
+      // Then everything is read again.
+      this.#token = undefined;
+      throw error;
+    }
+  }
+
+  /** @param {Reader} reader */
+  async #refresh(reader) {
+    const companies = this.#market.takeShort();
+    if (companies.length === 0) return;
+    const all = (await this.#isIndexed(reader)) ? undefined : byCompany(await reader.newest(UNINDEXED_LOOK_BACK));
+    for (const company of companies) {
+      const { found, isWhole } = all
+        ? (all.get(company) ?? NOTHING)
+        : await reader.newestOf(company, this.#market.limitEach);
+      this.#market.refresh(company, found, isWhole);
     }
   }
 
   /** @param {AbortSignal} signal */
   async #poll(signal) {
-    await this.#readRecent(RECENT_AVERAGES);
-    this.counts.reloaded += 1;
-    this.#market.loaded();
+    this.#token = undefined;
+    this.#lag = new Lag();
+    const reader = new Reader(this.#collection);
+    await this.#load(reader);
     this.#answered("polling");
-    let round = 0;
-    while (!signal.aborted) {
+    for (let round = 1; !signal.aborted; round += 1) {
       await sleep(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      round += 1;
       // New companies are looked for less often: it costs more than reading the known ones.
-      await this.#readRecent(20, {}, round % 4 === 0 ? undefined : this.#market.companies());
+      await this.#pollOnce(reader, round % 4 === 0);
       this.#answered("polling");
       // A standalone MongoDB may be turned into a replica set while the live view runs.
-      if (round % 120 === 0 && (await this.#isReplicated())) return;
+      if (round % 120 === 0 && (await this.#hello()).setName !== undefined) return;
     }
   }
 
-  /**
-   * Adds each company's newest averages to the market, oldest first.
-   * @param {number} limit  averages per company
-   * @param {import("mongodb").FindOptions} [options]
-   * @param {readonly string[]} [companies]  default: all in the collection
-   */
-  async #readRecent(limit, options = {}, companies) {
-    const isIndexed = await this.#isIndexed();
-    if (!isIndexed) {
-      const look = { ...options, sort: { _id: -1 }, limit: companies ? 100 : UNINDEXED_LOOK_BACK };
-      await this.#readInto({}, /** @type {import("mongodb").FindOptions} */ (look));
+  /** @param {Reader} reader @param {boolean} isForAll  whether to look for new companies */
+  async #pollOnce(reader, isForAll) {
+    const known = this.#market.companies();
+    if (!(await this.#isIndexed(reader))) {
+      const newest = await reader.newest(UNINDEXED_POLLED);
+      const all = byCompany(newest);
+      const gone = newest.isWhole ? known.filter((company) => !all.has(company)) : [];
+      for (const company of gone) this.#market.refresh(company, NOTHING.found, true);
+      for (const [company, { found, isWhole }] of all) this.#market.refresh(company, found, isWhole);
+      await this.#refresh(reader);
       return;
     }
-    const names =
-      companies ??
-      (await this.#collection.distinct("company", {}, { ...distinctOptions(options), maxTimeMS: QUERY_MS }));
-    for (const company of names) {
-      if (typeof company !== "string") continue;
-      await this.#readInto({ company }, { ...options, sort: { _id: -1 }, limit });
-    }
+    const companies = new Set([...known, ...(isForAll ? await reader.names() : [])]);
+    const turns = new Turns(CONCURRENCY);
+    await Promise.all(
+      [...companies].map((company) =>
+        turns.take(async () => {
+          const { found, isWhole } = await reader.newestOf(company, POLLED);
+          this.#lastAnswer = performance.now();
+          this.#market.refresh(company, found, isWhole);
+        }),
+      ),
+    );
+    await this.#refresh(reader);
   }
 
-  /** @param {import("mongodb").Filter<import("mongodb").Document>} filter @param {import("mongodb").FindOptions} options */
-  async #readInto(filter, options) {
-    const newestFirst = await this.#collection
-      .find(filter, { ...options, projection: PROJECTION, maxTimeMS: QUERY_MS })
-      .toArray();
-    for (const document of newestFirst.reverse()) this.#market.add(document);
-  }
-
-  /** Whether the index is there. Without it, companies that have been quiet for long are not shown. */
-  async #isIndexed() {
-    const indexes = await this.#collection.indexes().catch((error) => {
-      const isNotThereYet = error instanceof MongoError && error.code === 26;
-      if (isNotThereYet) return undefined;
-      throw error;
-    });
-    // A collection that does not exist yet needs no index.
-    if (!indexes) return true;
-    const isThere = indexes.some(({ key }) => Object.keys(key)[0] === "company" && Object.keys(key)[1] === "_id");
-    if (!isThere && !this.#warnedOfIndex) {
-      this.#warnedOfIndex = true;
+  /** Whether the index is there. Without it, companies that have been quiet for long are not shown. @param {Reader} reader */
+  async #isIndexed(reader) {
+    const isIndexed = await reader.isIndexed();
+    if (!isIndexed && !this.#warned.ofIndex) {
+      this.#warned.ofIndex = true;
       this.#log.warn("the index {company: 1, _id: -1} is missing: companies long quiet are not shown", {
         collection: this.#collection.namespace,
       });
     }
-    return isThere;
+    return isIndexed;
+  }
+
+  #warnOfHidden() {
+    const hidden = this.#market.hiddenCompanies;
+    if (hidden === 0 || this.#warned.ofHidden) return;
+    this.#warned.ofHidden = true;
+    this.#log.warn("there are too many companies: only the first ones of the alphabet are shown", {
+      shown: this.#market.companies().length,
+      hidden,
+    });
   }
 
   /** @param {"change stream" | "polling"} state */
@@ -264,15 +384,27 @@ export class Feed {
   }
 }
 
+/**
+ * What one query found of all companies. Of each there may be older ones.
+ * @param {import("./reader.js").Found} everything
+ * @returns {Map<string, import("./reader.js").Found>}
+ */
+function byCompany({ found, isWhole }) {
+  /** @type {Map<string, import("./reader.js").Found>} */
+  const companies = new Map();
+  for (const stored of found) {
+    const { company } = stored.average;
+    const own = companies.get(company) ?? { found: [], isWhole };
+    own.found.push(stored);
+    companies.set(company, own);
+  }
+  return companies;
+}
+
 /** @param {unknown} error */
 function isLost(error) {
   return (
     error instanceof MongoError &&
     (NOT_RESUMABLE.has(Number(error.code)) || error.hasErrorLabel("NonResumableChangeStreamError"))
   );
-}
-
-/** The options that `distinct` takes, too. @param {import("mongodb").FindOptions} options */
-function distinctOptions({ session, readConcern }) {
-  return { ...(session && { session }), ...(readConcern && { readConcern }) };
 }

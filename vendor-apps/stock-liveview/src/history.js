@@ -1,14 +1,18 @@
 /**
- * A company's past averages, for the charts. The cost of an answer does not depend on the size of the collection: it
- * reads at most `MAX_POINTS` averages by index, and samples longer ranges with one query for each point.
+ * Past averages from the database: of one company for its charts, of all companies for their changes. The cost of an
+ * answer does not depend on the size of the collection: everything is read by index, a bounded number of documents of
+ * each company. Answers are cached, so that many browsers cost the database as much as one.
  */
 import { ObjectId } from "mongodb";
 import { isRange, MAX_NAME_LENGTH, RANGES } from "../page/contract.js";
 import { columns, PROJECTION, parseAverage } from "./average.js";
 import { reason } from "./log.js";
+import { Turns } from "./turns.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
+/** @typedef {import("mongodb").Document} Document */
 /** @typedef {import("./average.js").Average} Average */
+/** @typedef {import("./market.js").Market} Market */
 /** @typedef {{status: number, body: object, maxAge: number}} Answer */
 
 /** A range with fewer averages than this is returned whole. */
@@ -17,27 +21,39 @@ const MAX_POINTS = 1000;
 const SAMPLES = 240;
 /** Concurrent queries of all requests together, so that other readers of the database are not delayed. */
 const CONCURRENCY = 8;
+/** As many of those for all companies' past, so that they do not delay a chart. */
+const PAST_CONCURRENCY = 4;
 const QUERY_MS = 3000;
-/** Cached answers, so that many browsers cost the database as much as one. */
+/** Cached histories. */
 const MAX_CACHED = 200;
+
+/** How far back `past` looks, and for how long its answer is right enough. In ms. */
+const PASTS = Object.freeze({
+  "5m": { ms: 5 * 60_000, cachedMs: 15_000 },
+  "1h": { ms: 60 * 60_000, cachedMs: 15_000 },
+  "1d": { ms: 24 * 60 * 60_000, cachedMs: 60_000 },
+});
+
+/** @typedef {keyof typeof PASTS} Ago */
 
 export class History {
   #collection;
+  #market;
   #log;
   /** @type {Map<string, {answer: Promise<Answer>, until: number}>} */
   #cache = new Map();
-  #free = CONCURRENCY;
-  /** @type {Array<() => void>} */
-  #waiting = [];
+  #turns = new Turns(CONCURRENCY);
+  #pastTurns = new Turns(PAST_CONCURRENCY);
 
-  /** @param {Collection} collection @param {import("./log.js").Log} log */
-  constructor(collection, log) {
+  /** @param {Collection} collection @param {import("./log.js").Log} log @param {Market} [market]  needed for `past` */
+  constructor(collection, log, market) {
     this.#collection = collection;
     this.#log = log;
+    this.#market = market;
   }
 
   /**
-   * Never rejects.
+   * Of one company. Never rejects.
    * @param {URLSearchParams} query  `company` and `range`
    * @returns {Promise<Answer>} 400 for a bad query, 503 when the database does not answer
    */
@@ -45,23 +61,57 @@ export class History {
     const company = query.get("company") ?? "";
     const range = query.get("range") ?? "";
     if (!company || company.length > MAX_NAME_LENGTH || !isRange(range)) {
-      const error = `ask for a company and a range (${Object.keys(RANGES).join(", ")})`;
-      return Promise.resolve({ status: 400, body: { error }, maxAge: 0 });
+      return invalid(`ask for a company and a range (${Object.keys(RANGES).join(", ")})`);
     }
-    const key = `${range} ${company}`;
+    const { ms } = RANGES[range];
+    return this.#cached(`${range} ${company}`, (ms / SAMPLES / 2000) * 1000, async () => {
+      const averages = await this.#read(company, ms, Date.now());
+      return { company, range, ...columns(averages) };
+    });
+  }
+
+  /**
+   * Of every company the newest price that is at least this old. Companies without one are left out, also those whose
+   * documents do not say how old they are. Never rejects.
+   * @param {URLSearchParams} query  `ago`: 5m, 1h or 1d
+   * @returns {Promise<Answer>} 400 for a bad query, 503 when the database does not answer
+   */
+  past(query) {
+    const ago = query.get("ago") ?? "";
+    if (!isAgo(ago)) return invalid(`ask how long ago (${Object.keys(PASTS).join(", ")})`);
+    return this.#cached(`past ${ago}`, PASTS[ago].cachedMs, async () => {
+      const at = Date.now() - PASTS[ago].ms;
+      const companies = this.#market?.companies() ?? [];
+      const prices = await Promise.all(companies.map((company) => this.#priceAt(company, at)));
+      const known = companies.flatMap((company, index) => {
+        const price = prices[index];
+        return price === undefined ? [] : [/** @type {const} */ ([company, price])];
+      });
+      return { ago, at, prices: Object.fromEntries(known) };
+    });
+  }
+
+  /**
+   * @param {string} key
+   * @param {number} ms  how long the answer is right enough
+   * @param {() => Promise<object>} read
+   * @returns {Promise<Answer>}
+   */
+  #cached(key, ms, read) {
     const now = Date.now();
     const cached = this.#cache.get(key);
     if (cached && cached.until > now) return cached.answer;
 
-    const maxAge = Math.ceil(RANGES[range].ms / SAMPLES / 2000);
-    const answer = this.#read(company, RANGES[range].ms, now).then(
-      (averages) => ({ status: 200, body: { company, range, ...columns(averages) }, maxAge }),
+    const maxAge = Math.ceil(ms / 1000);
+    const answer = read().then(
+      (body) => ({ status: 200, body, maxAge }),
       (error) => {
         this.#cache.delete(key);
-        this.#log.warn("a company's history cannot be read", { company, range, reason: reason(error) });
+        this.#log.warn("past averages cannot be read", { what: key, reason: reason(error) });
         return { status: 503, body: { error: "the database does not answer: try again" }, maxAge: 0 };
       },
     );
+    this.#cache.delete(key);
     if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value ?? "");
     this.#cache.set(key, { answer, until: now + maxAge * 1000 });
     return answer;
@@ -69,44 +119,83 @@ export class History {
 
   /** @param {string} company @param {number} span @param {number} now @returns {Promise<Average[]>} oldest first */
   async #read(company, span, now) {
-    const newest = await this.#find({ company, _id: { $gte: idAt(now - span) } }, -1, MAX_POINTS);
-    if (newest.length < MAX_POINTS) return newest.reverse();
-
+    const since = now - span;
+    const newest = await this.#find({ company, _id: { $gte: idAt(since) } }, -1, MAX_POINTS);
+    if (newest.length < MAX_POINTS) {
+      return (await this.#hasOtherIds(company, newest.length + 1))
+        ? await this.#readOfAnyId(company, since)
+        : averagesOf(newest);
+    }
     const step = span / SAMPLES;
-    const starts = Array.from({ length: SAMPLES }, (_, index) => now - span + index * step);
+    const starts = Array.from({ length: SAMPLES }, (_, index) => since + index * step);
     const samples = await Promise.all(
       starts.map((start) => this.#find({ company, _id: { $gte: idAt(start), $lt: idAt(start + step) } }, 1, 1)),
     );
-    return [...samples.flat(), newest[0]];
+    const sampled = averagesOf(samples.flat().reverse());
+    const [last] = averagesOf([newest[0]]);
+    return last && last._id !== sampled.at(-1)?._id ? [...sampled, last] : sampled;
+  }
+
+  /** Whether there are other `_id`s than ObjectIds among a company's newest. The index alone tells. @param {string} company @param {number} limit */
+  async #hasOtherIds(company, limit) {
+    const documents = await this.#find({ company }, -1, limit, { _id: 1 });
+    return documents.some(({ _id }) => !(_id instanceof ObjectId));
   }
 
   /**
-   * @param {import("mongodb").Filter<import("mongodb").Document>} filter
-   * @param {1 | -1} direction
-   * @param {number} limit
+   * Only an ObjectId tells by itself how old it is. So these are the newest, without those that are known to be older.
+   * @param {string} company @param {number} since
    */
-  async #find(filter, direction, limit) {
-    await this.#takeTurn();
-    try {
-      const documents = await this.#collection
-        .find(filter, { sort: { _id: direction }, limit, projection: PROJECTION, maxTimeMS: QUERY_MS })
-        .toArray();
-      return documents.flatMap((document) => parseAverage(document, 0)?.average ?? []);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free += 1;
-    }
+  async #readOfAnyId(company, since) {
+    const newest = await this.#find({ company }, -1, MAX_POINTS);
+    return averagesOf(newest.filter((document) => (timeOf(document) ?? since) >= since));
   }
 
-  /** @returns {Promise<void>} */
-  #takeTurn() {
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  /** @param {string} company @param {number} at @returns {Promise<number | undefined>} */
+  async #priceAt(company, at) {
+    const recent = this.#market?.recent(company) ?? [];
+    const known = recent.findLast(({ seenAt }) => seenAt <= at);
+    if (known) return known.avgPrice;
+    if (this.#market?.isWhole(company)) return undefined;
+    return await this.#pastTurns.take(async () => {
+      const [average] = averagesOf(await this.#find({ company, _id: { $lt: idAt(at) } }, -1, 1));
+      if (average || !(await this.#hasOtherIds(company, 1))) return average?.avgPrice;
+      const newest = await this.#find({ company }, -1, MAX_POINTS);
+      return averagesOf(newest.filter((document) => (timeOf(document) ?? Infinity) <= at)).at(-1)?.avgPrice;
+    });
   }
+
+  /**
+   * @param {import("mongodb").Filter<Document>} filter
+   * @param {1 | -1} direction
+   * @param {number} limit
+   * @param {Document} [projection]
+   */
+  #find(filter, direction, limit, projection = PROJECTION) {
+    const options = { sort: { _id: direction }, limit, projection, maxTimeMS: QUERY_MS, promoteLongs: false };
+    return this.#turns.take(() => this.#collection.find(filter, options).toArray());
+  }
+}
+
+/** @param {string} error @returns {Promise<Answer>} */
+function invalid(error) {
+  return Promise.resolve({ status: 400, body: { error }, maxAge: 0 });
+}
+
+/** @param {string} text @returns {text is Ago} */
+function isAgo(text) {
+  return Object.hasOwn(PASTS, text);
+}
+
+/** @param {readonly Document[]} documents  newest first @returns {Average[]} oldest first */
+function averagesOf(documents) {
+  return documents.flatMap((document) => parseAverage(document, 0)?.average ?? []).reverse();
+}
+
+/** When a document was made, in ms since 1970, if it says so. @param {Document} document @returns {number | undefined} */
+function timeOf({ closedAt, _id }) {
+  if (closedAt instanceof Date && Number.isFinite(closedAt.getTime())) return closedAt.getTime();
+  return _id instanceof ObjectId ? _id.getTimestamp().getTime() : undefined;
 }
 
 /** The lowest `_id` of a second. @param {number} time  ms since 1970 */

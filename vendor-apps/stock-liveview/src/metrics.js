@@ -15,11 +15,7 @@ export function createMetrics({ feed, market, audience, connections }) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
 
-  let averages = 0;
   let skipped = 0;
-  market.on("average", () => {
-    averages += 1;
-  });
   market.on("skipped", () => {
     skipped += 1;
   });
@@ -49,8 +45,10 @@ export function createMetrics({ feed, market, audience, connections }) {
   };
 
   gauge("ready", "1 while the database answers and the data is current, else 0", () => Number(feed.isCurrent));
+  gauge("feed_lag_seconds", "How far the data is behind the database cluster", () => feed.lagMs / 1000);
   gauge("companies", "Companies shown", () => market.companies().length);
-  counter("averages", "Averages received from the database", () => averages);
+  gauge("companies_hidden", "Companies not shown because there are too many", () => market.hiddenCompanies);
+  counter("averages", "Averages received from the database", () => market.received);
   counter("documents_skipped", "Documents skipped because they are not averages", () => skipped);
   counter("feed_resumed", "Times the change stream was resumed", () => feed.counts.resumed);
   counter("feed_reloaded", "Times all recent averages were read again", () => feed.counts.reloaded);

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocketServer } from "ws";
 import { SUBPROTOCOL } from "../page/contract.js";
 import { Audience } from "../src/audience.js";
+import { parseAverage } from "../src/average.js";
 import { Market } from "../src/market.js";
 import { closeAfter, eventually, measureSlowness, Viewer } from "./support.js";
 
@@ -20,7 +21,7 @@ async function openAudience(test, { companies = 0 } = {}) {
   const closing = closeAfter(test);
   const market = new Market();
   const documents = Array.from({ length: companies }, (_, index) => document(index, name(index)));
-  market.replace(documents);
+  load(market, documents);
   const condition = { server: "one", version: "v", isCurrent: true, lagMs: 0, hiddenCompanies: 0 };
   const audience = new Audience(market, () => condition);
   const server = createServer();
@@ -48,6 +49,20 @@ async function openAudience(test, { companies = 0 } = {}) {
   };
 }
 
+/** Makes these the whole market. @param {Market} market @param {any[]} documents */
+function load(market, documents) {
+  const picture = market.draft(new Set(documents.map(({ company }) => company)));
+  for (const name of picture.companies) {
+    const own = documents.filter(({ company }) => company === name);
+    picture.add(
+      name,
+      own.flatMap((document) => parseAverage(document, Date.now()) ?? []),
+      true,
+    );
+  }
+  market.load(picture);
+}
+
 /** @param {number} index */
 const name = (index) => `C${String(index).padStart(4, "0")}`;
 
@@ -62,7 +77,8 @@ describe("the audience", () => {
       minPrice: 1 / 3,
     };
     const { market, visit } = await openAudience(test);
-    market.replace(
+    load(
+      market,
       Array.from({ length: 600 }, (_, index) => ({
         ...document(index, `${name(index)} ${"€".repeat(58)}`, long),
         _id: `${index} ${"x".repeat(200)}`,
@@ -96,7 +112,7 @@ describe("the audience", () => {
     const viewers = await Promise.all(Array.from({ length: 20 }, () => visit()));
     for (let id = 1000; id < 1040; id += 1) {
       market.add(document(id, `A${id}`));
-      market.remove(String(id - 1000));
+      market.remove(id - 1000);
       await sleep(1);
     }
     const expected = market.companies().length;
@@ -133,11 +149,11 @@ describe("the audience", () => {
 
   it("is told the newest of a company whose past changed, and that a company has gone", async (test) => {
     const { market, visit } = await openAudience(test);
-    market.replace([document(1, "A"), document(2, "A"), document(3, "A"), document(4, "B")]);
+    load(market, [document(1, "A"), document(2, "A"), document(3, "A"), document(4, "B")]);
     const viewer = await visit();
     await eventually(() => viewer.all("market").length === 1, "the market");
-    market.remove("3");
-    market.remove("4");
+    market.remove(3);
+    market.remove(4);
     await eventually(() => viewer.all("changed").length > 0, "the change");
     const changes = viewer.all("changed").flatMap(({ companies }) => companies);
     assert.equal(changes.find(({ company }) => company === "A").newest.avgPrice, 2);

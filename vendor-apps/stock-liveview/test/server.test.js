@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ObjectId } from "mongodb";
 import { SUBPROTOCOL } from "../page/contract.js";
 import { eventually, measureSlowness, openDatabase, SYMBOLS, startLiveview, Viewer, window } from "./support.js";
 
@@ -119,29 +118,6 @@ describe("over HTTP, the live view", () => {
       assert.equal((await fetch(`${liveview.url}/history?${query}`)).status, 400, query);
     }
   });
-});
-
-describe("history", () => {
-  it(
-    "of any length is sampled: a bounded answer over the whole range",
-    withLiveview(async ({ database, liveview }) => {
-      const now = Math.floor(Date.now() / 1000);
-      const documents = Array.from({ length: 6000 }, (_, index) => {
-        const time = now - 86_000 + index * 14;
-        const _id = new ObjectId(time.toString(16).padStart(8, "0") + index.toString(16).padStart(16, "0"));
-        return { _id, company: "LONG", avgPrice: index };
-      });
-      await database.store(...documents);
-      const { time, avgPrice } = await (await fetch(`${liveview.url}/history?company=LONG&range=1d`)).json();
-      assert.ok(time.length > 200 && time.length <= 241, `${time.length} points`);
-      assert.ok(time[0] < (now - 85_000) * 1000, "from the start of the range");
-      assert.equal(avgPrice.at(-1), 5999, "to the newest");
-      assert.deepEqual(
-        time,
-        [...time].sort((a, b) => a - b),
-      );
-    }),
-  );
 });
 
 describe("to browsers, the live view", () => {

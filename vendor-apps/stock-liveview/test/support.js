@@ -40,6 +40,7 @@ export async function openDatabase({ url = databaseUrl(), isIndexed = true } = {
   if (isIndexed) await collection.createIndex({ company: 1, _id: -1 });
   return {
     url,
+    db,
     collection,
     name: db.databaseName,
     /** Stores averages as durably as the consumer does. @param {any[]} documents */
