@@ -76,8 +76,8 @@ go_build() {
   CGO_ENABLED=0 go -C "$STOCKMARKET_ROOT/$1" build -buildvcs=false -gcflags=all=-l -ldflags='-s -w' -o "$3" "$2"
 }
 
-# is_open PORT: whether it accepts connections on 127.0.0.1.
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# is_open PORT [ADDRESS]: whether it accepts connections, on 127.0.0.1 by default.
+is_open() { (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
 
 # wait_until SECONDS WHAT COMMAND…: returns as soon as COMMAND succeeds.
 wait_until() {

@@ -44,10 +44,10 @@ in
   nginx = check "nginx" [ pkgs.nginx ] ''
     mkdir -p etc run/tmp
     cp ${sources.nginx}/core.conf ${sources.nginx}/site.conf etc/
-    # Outside a container the live views' names do not resolve: use an address.
-    sed 's/server [a-z0-9]*:/server 127.0.0.1:/; s/ resolve / /' \
+    # Outside a container the live views' names do not resolve, and the prefix is another folder.
+    sed "s/server [a-z0-9]*:/server 127.0.0.1:/; s/ resolve / /; s|/run/nginx/|$PWD/run/|" \
       ${sources.nginx}/container.conf > etc/nginx.conf
-    nginx -t -e stderr -p "$PWD/run" -c "$PWD/etc/nginx.conf"
+    NGINX_HOME=$PWD/run bash ${sources.nginx}/start-container "$PWD/etc/nginx.conf" 3000 -t
   '';
 
   nix-format = check "nix-format" [ pkgs.nixfmt ] ''

@@ -33,7 +33,8 @@ in
     // {
       image = images.nginx;
       user = "101:101";
-      entrypoint = "nginx -e stderr -p /run/nginx -c /stockmarket/nginx/container.conf";
+      entrypoint = "bash /stockmarket/nginx/start-container /stockmarket/nginx/container.conf ${toString port.container}";
+      environment.NGINX_TRUSTED_PROXIES = "\${NGINX_TRUSTED_PROXIES:-}";
       ports = [ "\${NGINX_PORT:-${toString port.local}}:${toString port.container}" ];
       networks = [
         "edge"
@@ -43,6 +44,8 @@ in
         (file "nginx" "nginx/container.conf")
         (file "nginx-core" "nginx/core.conf")
         (file "nginx-site" "nginx/site.conf")
+        (file "nginx-start" "nginx/start-container")
+        (file "nginx-proxies" "nginx/proxies.sh")
         (file "nginx-health" "containers/health/nginx")
       ];
       tmpfs = [

@@ -19,14 +19,15 @@ let
 
   # Podman's name server has the network's own address, where Docker's is always 127.0.0.11. Its tmpfs
   # mounts have no owner.
+  port = toString (head (topology.partsOf "nginx" "containers")).port.container;
   nginx =
-    path:
+    path: start:
     checked
     // {
       entrypoint = [
         "bash"
         "-c"
-        "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include |include /stockmarket/nginx/|\" /stockmarket/${path} >/run/nginx/nginx.conf && exec nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf"
+        "sed \"s|127.0.0.11|$$(awk '/^nameserver/ { print $$2; exit }' /etc/resolv.conf)|; s|include \\([a-z]\\)|include /stockmarket/nginx/\\1|\" /stockmarket/${path} >/run/nginx/nginx.conf && exec ${start}"
       ];
       tmpfs.raw = ''!override ["/run/nginx:size=1m,mode=1777", "/run/nginx/tmp:size=64m,mode=1777"]'';
     };
@@ -40,8 +41,8 @@ import ./yaml.nix
     its tmpfs mounts have no owner, and its networks do not know Docker's option.''
   {
     services = each names checked // {
-      nginx = nginx "nginx/container.conf";
-      management = nginx "containers/management/nginx.conf";
+      nginx = nginx "nginx/container.conf" "bash /stockmarket/nginx/start-container /run/nginx/nginx.conf ${port}";
+      management = nginx "containers/management/nginx.conf" "nginx -e stderr -p /run/nginx -c /run/nginx/nginx.conf";
     };
     networks = each (filter (name: networks.${name} ? driver_opts) (attrNames networks)) {
       driver_opts = reset;

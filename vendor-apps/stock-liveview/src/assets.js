@@ -1,6 +1,7 @@
 /**
  * The page's files, read once at start. Their paths contain a hash over all of them, so that browsers may cache them for
- * ever and never mix two versions.
+ * ever and never mix two versions. The page names them relative to its own address, so that it also works below a path of
+ * another proxy.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
@@ -47,7 +48,7 @@ export async function loadAssets() {
   const version = hash.digest("hex").slice(0, 16);
   const prefix = `/assets/${version}/`;
   const html = await readFile(path.join(PAGE_FOLDER, "index.html"), "utf8");
-  const body = Buffer.from(html.replaceAll("/assets/", prefix));
+  const body = Buffer.from(html.replaceAll('="assets/', `="assets/${version}/`));
   return {
     version,
     page: { body, contentType: "text/html; charset=utf-8" },

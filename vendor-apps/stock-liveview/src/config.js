@@ -4,6 +4,19 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { hostname } from "node:os";
+import { parseNetworks } from "./proxies.js";
+
+/** This machine, and the private networks. */
+const PRIVATE_NETWORKS = [
+  "127.0.0.0/8",
+  "::1",
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "169.254.0.0/16",
+  "fc00::/7",
+  "fe80::/10",
+];
 
 /**
  * @typedef {object} Config
@@ -16,6 +29,7 @@ import { hostname } from "node:os";
  * @property {string} nodeEnv         only logged
  * @property {number} maxConnections  limit of open WebSockets; further ones get 503
  * @property {string[]} allowedOrigins further origins that may open a WebSocket; `*` allows all
+ * @property {import("node:net").BlockList} trustedProxies who may tell by X-Forwarded headers who the client is
  * @property {"text" | "json"} logFormat
  * @property {"debug" | "info" | "warn" | "error"} logLevel
  */
@@ -42,6 +56,11 @@ export const VARIABLES = [
     name: "ALLOWED_ORIGINS",
     fallback: "",
     meaning: "further origins that may open a WebSocket, comma-separated (* for all)",
+  },
+  {
+    name: "TRUSTED_PROXIES",
+    fallback: "private",
+    meaning: "proxies whose X-Forwarded headers count: addresses and networks, comma-separated; private or none",
   },
   { name: "LOG_FORMAT", fallback: "", meaning: "text or json (default: text on a terminal)" },
   { name: "LOG_LEVEL", fallback: "info", meaning: "debug, info, warn or error" },
@@ -144,6 +163,16 @@ export function readConfig(env) {
       break;
     }
   }
+  const trustedProxies = parseNetworks(
+    text("TRUSTED_PROXIES")
+      .split(",")
+      .map((network) => network.trim())
+      .filter((network) => network && network !== "none")
+      .flatMap((network) => (network === "private" ? PRIVATE_NETWORKS : network)),
+  );
+  if (!trustedProxies) {
+    problems.push("TRUSTED_PROXIES must be private, none or a list of addresses and networks, for example 10.1.0.0/16");
+  }
   const logFormat = text("LOG_FORMAT")
     ? oneOf("LOG_FORMAT", /** @type {const} */ (["text", "json"]))
     : process.stderr.isTTY
@@ -151,7 +180,7 @@ export function readConfig(env) {
       : "json";
   const logLevel = oneOf("LOG_LEVEL", /** @type {const} */ (["debug", "info", "warn", "error"]));
 
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0 || !trustedProxies) throw new ConfigError(problems);
   return {
     mongodbUrl,
     mongodbDb,
@@ -162,6 +191,7 @@ export function readConfig(env) {
     nodeEnv: text("NODE_ENV"),
     maxConnections,
     allowedOrigins,
+    trustedProxies,
     logFormat,
     logLevel,
   };

@@ -3,17 +3,21 @@
  * app.js only reads the configuration and handles signals.
  */
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, ServerResponse } from "node:http";
 import { MongoClient } from "mongodb";
 import { WebSocketServer } from "ws";
 import { SUBPROTOCOL, SUBPROTOCOL_FAMILY } from "../page/contract.js";
+import { Admission, RefusedOrigins } from "./admission.js";
 import { loadAssets } from "./assets.js";
 import { Audience } from "./audience.js";
 import { Feed } from "./feed.js";
 import { History } from "./history.js";
-import { createHandler } from "./http.js";
+import { createHandler, plainAnswer, targetOf } from "./http.js";
+import { LastAnswers } from "./last-answers.js";
 import { Market } from "./market.js";
 import { createMetrics } from "./metrics.js";
+import { recentAnswer } from "./recent.js";
+import { clientOf, hostsOf } from "./proxies.js";
 
 /** @typedef {import("./config.js").Config} Config */
 /** @typedef {import("./log.js").Log} Log */
@@ -23,6 +27,17 @@ import { createMetrics } from "./metrics.js";
 const FAREWELL_MS = 2000;
 /** Longer than the load balancer keeps idle connections (60 s), so that it never uses one that is being closed. */
 const KEEP_ALIVE_MS = 75_000;
+/** As much as the load balancer takes: cookies of other applications on the same host may be long. */
+const MAX_HEADER_BYTES = 128 * 1024;
+/** Time for a client to read the whole answer to a request with an upgrade that is ignored. */
+const PLAIN_ANSWER_MS = 30_000;
+
+/** Status codes for what Node.js cannot parse; otherwise 400. @type {Readonly<Record<string, number>>} */
+const FAULTS = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
 
 /**
  * @typedef {object} Running
@@ -62,17 +77,48 @@ export async function start(config, log) {
   }));
   const connections = { refused: 0 };
 
+  const history = new History(collection, log, market);
+  const lastAnswers = new LastAnswers();
+  const refusedOrigins = new RefusedOrigins(log);
+  let isStopping = false;
+  const admission = new Admission(config, () => ({
+    isStopping,
+    isCurrent: feed.isCurrent,
+    state: feed.state,
+    open: audience.size,
+  }));
+
+  const handler = createHandler({
+    assets,
+    isReady: () => feed.isCurrent,
+    state: () => feed.state,
+    metrics: createMetrics({ feed, market, audience, connections }),
+    history: (query) => history.answer(query),
+    recent: (query) => Promise.resolve(recentAnswer(market, query)),
+    past: (query) => history.past(query),
+    admission: (request, query) => {
+      const hosts = hostsOf(request, config.trustedProxies);
+      const { status, reason } = admission.judge({ origin: query.get("origin") ?? undefined, hosts });
+      return { status, reason };
+    },
+  });
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 16 * 1024 },
-    createHandler({
-      assets,
-      market,
-      isReady: () => feed.isCurrent,
-      state: () => feed.state,
-      metrics: createMetrics({ feed, market, audience, connections }),
-      history: new History(collection, log),
-    }),
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requestTimeout: 10_000,
+      headersTimeout: 10_000,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // The handler checks it, so that this answer has the headers of the others.
+      requireHostHeader: false,
+    },
+    handler,
   );
+  server.on("checkExpectation", handler);
+  server.on("clientError", (/** @type {NodeJS.ErrnoException} */ error, socket) => {
+    if (!socket.writable) socket.destroy();
+    else lastAnswers.send(socket, plainAnswer(FAULTS[error.code ?? ""] ?? 400, "this is no valid HTTP request"));
+  });
+
   const sockets = new WebSocketServer({
     noServer: true,
     // Browsers send no messages. A longer one closes the connection unread.
@@ -89,14 +135,54 @@ export async function start(config, log) {
     handleProtocols: subprotocolOf,
   });
   server.on("upgrade", (request, socket, head) => {
-    const refusal = whyRefused(request, config, audience.size);
-    if (refusal) {
-      connections.refused += 1;
-      refuse(socket, refusal);
-    } else {
-      sockets.handleUpgrade(request, socket, head, (webSocket) => audience.welcome(webSocket));
+    if (request.headers.upgrade?.toLowerCase() !== "websocket") {
+      ignoreUpgrade(request, socket);
+      return;
     }
+    const { path, query } = targetOf(request);
+    if (path !== "/") {
+      refuse(socket, 404, "the WebSocket is on the page's own path");
+      return;
+    }
+    const { origin } = request.headers;
+    const hosts = hostsOf(request, config.trustedProxies);
+    const { status, reason, isStale } = admission.judge({ origin, hosts, takesStale: query.has("stale") });
+    if (status !== 101) {
+      if (status === 403) refusedOrigins.add(origin ?? "", clientOf(request, config.trustedProxies));
+      refuse(socket, status, reason);
+      return;
+    }
+    let isOpen = false;
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      isOpen = true;
+      audience.welcome(webSocket, { isStale });
+    });
+    // It has answered a handshake that is wrong.
+    if (!isOpen) lastAnswers.close(socket);
   });
+
+  /** @param {Duplex} socket @param {number} status @param {string} why */
+  function refuse(socket, status, why) {
+    connections.refused += 1;
+    lastAnswers.send(socket, plainAnswer(status, why));
+  }
+
+  /**
+   * HTTP lets a server ignore an upgrade to a protocol that it does not speak. Node.js 20 takes the connection away from
+   * its HTTP server at each upgrade, so it is closed after the answer.
+   * @param {import("node:http").IncomingMessage} request @param {Duplex} socket
+   */
+  function ignoreUpgrade(request, socket) {
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(/** @type {import("node:net").Socket} */ (socket));
+    response.on("finish", () => {
+      socket.end();
+      lastAnswers.close(socket);
+    });
+    lastAnswers.close(socket, PLAIN_ANSWER_MS);
+    handler(request, response);
+  }
 
   server.listen(config.port, config.host);
   await once(server, "listening");
@@ -110,11 +196,13 @@ export async function start(config, log) {
     port,
     isReady: () => feed.isCurrent,
     async stop() {
+      isStopping = true;
       const closed = new Promise((resolve) => server.close(resolve));
       audience.dismiss();
       following.abort();
       const cutOff = setTimeout(() => {
         audience.cutOff();
+        lastAnswers.cutOff();
         server.closeAllConnections();
       }, FAREWELL_MS);
       server.closeIdleConnections();
@@ -125,32 +213,8 @@ export async function start(config, log) {
   };
 }
 
-/**
- * Why a WebSocket is refused, as the status of the answer; undefined when it is welcome.
- * @param {import("node:http").IncomingMessage} request
- * @param {Config} config
- * @param {number} open  WebSockets open now
- */
-function whyRefused(request, config, open) {
-  if ((request.url ?? "").split("?", 1)[0] !== "/") return "404 Not Found";
-  const { origin, host } = request.headers;
-  // Browsers always send an Origin header; other clients need not.
-  if (origin !== undefined && !config.allowedOrigins.includes("*") && !config.allowedOrigins.includes(origin)) {
-    const isOwn = URL.canParse(origin) && new URL(origin).host === host;
-    if (!isOwn) return "403 Forbidden";
-  }
-  if (open >= config.maxConnections) return "503 Service Unavailable";
-  return undefined;
-}
-
 /** @param {Set<string>} offered */
 function subprotocolOf(offered) {
   if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL;
   return [...offered].find((protocol) => protocol.startsWith(SUBPROTOCOL_FAMILY)) ?? false;
-}
-
-/** @param {Duplex} socket @param {string} status */
-function refuse(socket, status) {
-  socket.on("error", () => {});
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

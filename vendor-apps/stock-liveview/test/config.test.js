@@ -43,6 +43,7 @@ describe("the configuration", () => {
       PORT: "70000",
       MAX_CONNECTIONS: "none",
       ALLOWED_ORIGINS: "stocks.example",
+      TRUSTED_PROXIES: "my-proxy",
       LOG_FORMAT: "xml",
       LOG_LEVEL: "loud",
     }).map((problem) => problem.split(" ")[0]);
@@ -54,6 +55,7 @@ describe("the configuration", () => {
       "PORT",
       "MAX_CONNECTIONS",
       "ALLOWED_ORIGINS",
+      "TRUSTED_PROXIES",
       "LOG_FORMAT",
       "LOG_LEVEL",
     ]);

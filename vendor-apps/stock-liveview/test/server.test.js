@@ -5,7 +5,17 @@ import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SUBPROTOCOL } from "../page/contract.js";
-import { eventually, measureSlowness, openDatabase, SYMBOLS, startLiveview, Viewer, window } from "./support.js";
+import {
+  crawl,
+  eventually,
+  exchange,
+  measureSlowness,
+  openDatabase,
+  SYMBOLS,
+  startLiveview,
+  Viewer,
+  window,
+} from "./support.js";
 
 /** @typedef {Awaited<ReturnType<typeof openDatabase>>} Database */
 /** @typedef {Awaited<ReturnType<typeof startLiveview>>} Liveview */
@@ -24,6 +34,17 @@ const withLiveview = (run, environment) => async () => {
     await database.close();
   }
 };
+
+/** Headers that every answer has. */
+const PROTECTION = [
+  "content-security-policy",
+  "x-content-type-options",
+  "x-frame-options",
+  "referrer-policy",
+  "permissions-policy",
+  "cross-origin-opener-policy",
+  "cross-origin-resource-policy",
+];
 
 /** @param {string} url */
 async function metric(url, /** @type {string} */ name) {
@@ -50,13 +71,13 @@ describe("over HTTP, the live view", () => {
     const page = await fetch(`${liveview.url}/`);
     assert.equal(page.headers.get("cache-control"), "no-cache");
     const html = await page.text();
-    const files = [...html.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path]) => path);
+    const files = [...html.matchAll(/(?:href|src)="(assets\/[^"]+)"/g)].map(([, path]) => path);
     assert.ok(files.length >= 5, html);
     for (const file of files) {
-      const response = await fetch(liveview.url + file);
+      const response = await fetch(`${liveview.url}/${file}`);
       assert.equal(response.status, 200, file);
       assert.match(response.headers.get("cache-control") ?? "", /immutable/);
-      assert.match(file, /^\/assets\/[0-9a-f]{16}\//);
+      assert.match(file, /^assets\/[0-9a-f]{16}\//);
     }
   });
 
@@ -69,13 +90,94 @@ describe("over HTTP, the live view", () => {
   });
 
   it("answers 404 for other paths, and 405 for methods other than GET and HEAD", async () => {
-    for (const path of ["/nothing", "/assets/app.js", "/assets/0000000000000000/app.js", "/assets/../app.js", "//"]) {
+    for (const path of [
+      "/nothing",
+      "/assets/app.js",
+      "/assets/0000000000000000/app.js",
+      "/assets/../app.js",
+      "/recent/x",
+    ]) {
       assert.equal((await fetch(liveview.url + path)).status, 404, path);
     }
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
       assert.equal((await fetch(`${liveview.url}/`, { method })).status, 405, method);
     }
     assert.equal((await fetch(`${liveview.url}/`, { method: "HEAD" })).status, 200);
+  });
+
+  it("answers as proxies ask: with a slash too many, or the whole address", async () => {
+    const html = await (await fetch(`${liveview.url}/`)).text();
+    const file = html.match(/"(assets\/[^"]+app\.js)"/)?.[1];
+    for (const target of ["//", `//${file}`, "http://stocks.example/", "//healthz", "http://stocks.example"]) {
+      const answer = await exchange(liveview.port, `GET ${target} HTTP/1.0\r\n\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 200 /, target);
+    }
+  });
+
+  it("names all addresses of the page relative to the page", async () => {
+    const seen = await crawl(`${liveview.url}/`);
+    assert.ok(seen.length >= 15, `${seen}`);
+    for (const text of seen) assert.doesNotMatch(text, /(href|src)=["']?\/|url\(["']?\/|(from|import) ["']\//);
+  });
+
+  it("sends the protection headers with every answer, also to what it cannot parse", async () => {
+    const html = await (await fetch(`${liveview.url}/`)).text();
+    const file = html.match(/"(assets\/[^"]+app\.js)"/)?.[1];
+    const tag = (await fetch(`${liveview.url}/`)).headers.get("etag");
+    const get = (/** @type {string} */ target, more = "") =>
+      `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${more}\r\n`;
+    const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const requests = {
+      200: [
+        get("/"),
+        get(`/${file}`),
+        get("/healthz"),
+        get("/readyz"),
+        get("/startedz"),
+        get("/metrics"),
+        get("/admission"),
+      ],
+      304: [get("/", `If-None-Match: ${tag}\r\n`)],
+      400: [get("/history"), "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"],
+      403: [`GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n${upgrade}${key}\r\n`],
+      404: [get("/none"), `GET /none HTTP/1.1\r\nHost: x\r\n${upgrade}${key}\r\n`],
+      405: ["POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"],
+      431: [get(`/${"x".repeat(200_000)}`)],
+      501: [get("/recent"), get("/past")],
+    };
+    for (const [status, texts] of Object.entries(requests)) {
+      for (const text of texts) {
+        const answer = await exchange(liveview.port, text);
+        const what = `${text.slice(0, 60)}\n${answer.slice(0, 1000)}`;
+        assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `), what);
+        for (const name of PROTECTION) {
+          assert.equal(answer.match(new RegExp(`^${name}: `, "gim"))?.length, 1, `${name} once: ${what}`);
+        }
+        if (status === "405") assert.match(answer, /^allow: GET, HEAD\r$/im);
+      }
+    }
+  });
+
+  it("takes the cookies that other applications on this host have set", async () => {
+    const cookie = `other=${"x".repeat(30_000)}`;
+    assert.equal((await fetch(`${liveview.url}/`, { headers: { cookie } })).status, 200);
+    const viewer = new Viewer(liveview.socketUrl, { socket: { headers: { cookie } } });
+    await once(viewer.socket, "open");
+    viewer.close();
+  });
+
+  it("ignores upgrades to other protocols, as HTTP asks", async () => {
+    for (const protocol of ["h2c", "foo", "TLS/1.2", "h2c, websocket"]) {
+      for (const [path, status] of Object.entries({ "/": 200, "/healthz": 200, "/none": 404 })) {
+        const text = `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`;
+        const answer = await exchange(liveview.port, text);
+        assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `), `${protocol} ${path}`);
+        assert.match(answer, /^connection: close\r$/im);
+        const length = Number(answer.match(/^content-length: (\d+)/im)?.[1]);
+        assert.equal(Buffer.byteLength(answer.slice(answer.indexOf("\r\n\r\n") + 4)), length, "the whole answer");
+      }
+    }
   });
 
   it("serves its health, readiness and metrics", async () => {
@@ -331,6 +433,44 @@ describe("against faulty clients, the live view", () => {
   );
 
   it(
+    "destroys the connections of refused browsers, whether or not they read and close",
+    withLiveview(
+      async ({ liveview }) => {
+        const viewer = await Viewer.open(liveview.socketUrl);
+        const good = `GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n`;
+        const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        const requests = [
+          `${good}${key}\r\n`,
+          `${good}${key}Origin: https://evil.example\r\n\r\n`,
+          `${good.replace("/ ", "/other ")}${key}\r\n`,
+          `${good.replace("websocket", "h2c")}\r\n`,
+          "nonsense\r\n\r\n",
+        ];
+        const sockets = Array.from({ length: 200 }, (_, index) => {
+          const socket = connect({ port: liveview.port, host: "127.0.0.1", allowHalfOpen: true });
+          socket.on("error", () => {});
+          if (index % 2 === 0) socket.resume();
+          socket.write(requests[index % requests.length]);
+          return socket;
+        });
+        // A write tells whether the other side is still there: it answers one to a destroyed connection with a reset.
+        const poking = setInterval(() => {
+          for (const socket of sockets) if (!socket.destroyed) socket.write("x");
+        }, 100);
+        try {
+          await eventually(() => sockets.every(({ destroyed }) => destroyed), "all are destroyed", 5000);
+        } finally {
+          clearInterval(poking);
+          for (const socket of sockets) socket.destroy();
+        }
+        assert.equal(viewer.closeCode, undefined);
+        viewer.close();
+      },
+      { MAX_CONNECTIONS: "1" },
+    ),
+  );
+
+  it(
     "refuses other origins and other paths",
     withLiveview(
       async ({ liveview }) => {
@@ -353,6 +493,77 @@ describe("against faulty clients, the live view", () => {
       },
       { ALLOWED_ORIGINS: "https://stocks.example" },
     ),
+  );
+
+  it(
+    "logs a refused origin once, and few of many",
+    withLiveview(async ({ liveview }) => {
+      const refused = async (/** @type {string} */ origin) => {
+        const viewer = new Viewer(liveview.socketUrl, { socket: { origin } });
+        const [, response] = await once(viewer.socket, "unexpected-response");
+        viewer.close();
+        return response.statusCode;
+      };
+      for (let many = 0; many < 3; many += 1) assert.equal(await refused("https://evil.example"), 403);
+      for (let many = 0; many < 20; many += 1) await refused(`https://evil${many}.example`);
+      const lines = liveview.lines.map((line) => JSON.parse(line)).filter(({ origin }) => origin);
+      assert.equal(lines[0].origin, "https://evil.example");
+      assert.equal(lines[0].level, "warn");
+      assert.match(lines[0].message, /ALLOWED_ORIGINS/);
+      assert.match(lines[0].client, /127\.0\.0\.1$/);
+      assert.ok(lines.length <= 2, `${lines.length} lines`);
+    }),
+  );
+
+  it(
+    "says why a page of some origin is refused, or that it is welcome",
+    withLiveview(
+      async ({ liveview }) => {
+        const ask = async (/** @type {string} */ origin, headers = {}) =>
+          (await fetch(`${liveview.url}/admission?origin=${encodeURIComponent(origin)}`, { headers })).json();
+        assert.equal((await ask(liveview.url)).status, 101);
+        const foreign = await ask("https://evil.example");
+        assert.equal(foreign.status, 403);
+        assert.match(foreign.reason, /https:\/\/evil\.example.*ALLOWED_ORIGINS/);
+        const viewer = await Viewer.open(liveview.socketUrl);
+        const full = await ask(liveview.url);
+        assert.equal(full.status, 503);
+        assert.match(full.reason, /MAX_CONNECTIONS is 1/);
+        const refused = new Viewer(`${liveview.socketUrl}?stale`);
+        const [, response] = await once(refused.socket, "unexpected-response");
+        assert.equal(response.statusCode, 503, "those who take old prices are no exception");
+        viewer.close();
+      },
+      { MAX_CONNECTIONS: "1" },
+    ),
+  );
+
+  it(
+    "refuses viewers while it is not current, except those who take old prices",
+    withLiveview(async () => {
+      const liveview = await startLiveview(
+        { url: "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300", name: "none" },
+        {},
+        { isReady: false },
+      );
+      try {
+        const refused = new Viewer(liveview.socketUrl);
+        const [, response] = await once(refused.socket, "unexpected-response");
+        assert.equal(response.statusCode, 503);
+        response.setEncoding("utf8");
+        const [reason] = await once(response, "data");
+        assert.match(reason, /not current: (it is still connecting to its database|its database does not answer)/);
+        const told = await (await fetch(`${liveview.url}/admission?origin=${liveview.url}`)).json();
+        assert.equal(told.status, 503);
+        assert.match(told.reason, /not current/);
+        for (const query of ["?stale", "?stale=1", "?x=1&stale"]) {
+          const viewer = await Viewer.open(liveview.socketUrl + query);
+          viewer.close();
+        }
+      } finally {
+        await liveview.stop();
+      }
+    }),
   );
 
   it(

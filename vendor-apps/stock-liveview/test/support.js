@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -139,23 +139,64 @@ export function window(company, avgPrice, others = {}) {
 }
 
 /**
- * A live view in this process, ready.
+ * A live view in this process, ready unless the options say otherwise.
  * @param {{url: string, name: string}} database
  * @param {Record<string, string>} [environment]
+ * @param {{isReady?: boolean}} [options]
  */
-export async function startLiveview({ url, name }, environment = {}) {
+export async function startLiveview({ url, name }, environment = {}, { isReady = true } = {}) {
   /** @type {string[]} */
   const lines = [];
   const config = readConfig({ MONGODB_URL: url, MONGODB_DB: name, PORT: "0", LIVEVIEW_NAME: "one", ...environment });
   const log = createLog({ format: "json", level: "debug", write: (line) => lines.push(line) });
   const liveview = await start(config, log);
-  await eventually(() => liveview.isReady(), "the live view is ready");
+  if (isReady) await eventually(() => liveview.isReady(), "the live view is ready");
   return {
     ...liveview,
     lines,
     url: `http://127.0.0.1:${liveview.port}`,
     socketUrl: `ws://127.0.0.1:${liveview.port}/`,
   };
+}
+
+/** All bytes that the server answers to these until it closes. @param {number} port @param {string} text @returns {Promise<string>} */
+export function exchange(port, text) {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => socket.write(text));
+    socket.setEncoding("utf8");
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`no end of the answer: ${answer.slice(0, 200)}`)));
+    socket.on("data", (data) => (answer += data));
+    socket.on("error", reject);
+    socket.on("end", () => resolve(answer));
+  });
+}
+
+/**
+ * The texts of a page and of all files that it leads to, each under the address that a browser would ask for. Fails if
+ * one is not there.
+ * @param {string} page
+ */
+export async function crawl(page) {
+  const addresses = [page];
+  const texts = [];
+  for (const address of addresses) {
+    const response = await fetch(address);
+    assert.equal(response.status, 200, address);
+    const text = await response.text();
+    texts.push(text);
+    const type = response.headers.get("content-type") ?? "";
+    const pattern = type.startsWith("text/html")
+      ? /(?:href|src)="([^"#]+)"/g
+      : type.startsWith("text/css")
+        ? /url\("([^"]+)"\)/g
+        : /(?:^|\n)(?:import|export)[^"();]*"(\.[^"]+)"/g;
+    for (const [, reference] of text.matchAll(pattern)) {
+      const found = new URL(reference, address).href;
+      if (!addresses.includes(found)) addresses.push(found);
+    }
+  }
+  return texts;
 }
 
 /** The processors' time since the machine's start: used, and wanted but given to another machine on the same hardware. */

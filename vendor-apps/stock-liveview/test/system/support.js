@@ -3,7 +3,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { eventually, freePorts } from "../support.js";
@@ -53,17 +53,59 @@ class Process {
   }
 }
 
+/** What goes wrong in a process is told with the test that fails. @type {import("node:child_process").StdioOptions} */
+const STDIO = ["ignore", "inherit", "inherit"];
+
+/**
+ * The load balancer in front of whatever listens on these ports.
+ * @param {readonly number[]} liveviewPorts
+ * @param {Record<string, string>} [environment]
+ * @param {number} [ownPort]
+ */
+export async function startLoadBalancer(liveviewPorts, environment = {}, ownPort) {
+  const home = await mkdtemp(path.join(tmpdir(), "liveview-system-"));
+  const port = ownPort ?? (await freePorts(1))[0];
+  const url = `http://127.0.0.1:${port}`;
+  const nginx = new Process(
+    () =>
+      spawn(path.join(ROOT, "nginx", "start-local"), {
+        env: {
+          ...process.env,
+          PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}`,
+          NGINX_HOME: home,
+          // It has much to say of live views that are lost on purpose.
+          NGINX_ERROR_LOG: "logs/error.log",
+          NGINX_HOST: "127.0.0.1",
+          NGINX_PORT: String(port),
+          LIVEVIEWS: liveviewPorts.map((liveviewPort) => `127.0.0.1:${liveviewPort}`).join(" "),
+          ...environment,
+        },
+        stdio: STDIO,
+      }),
+    () => eventually(() => isOk(`${url}/nginx-health`), "the load balancer lives"),
+  );
+  await nginx.start();
+  return {
+    nginx,
+    port,
+    url,
+    socketUrl: `ws://127.0.0.1:${port}/`,
+    home,
+    async stop() {
+      await nginx.stop();
+      await rm(home, { recursive: true });
+    },
+  };
+}
+
 /**
  * @param {{url: string, name: string}} database
  * @param {Record<string, string>} [environment]  for the load balancer
+ * @param {readonly Record<string, string>[]} [liveviewEnvironments]  for each live view; one with a database of its own
+ *   need not become ready
  */
-export async function startSystem(database, environment = {}) {
-  const home = await mkdtemp(path.join(tmpdir(), "liveview-system-"));
-  const ports = await freePorts(3);
-  const [nginxPort, ...liveviewPorts] = ports;
-  // What goes wrong in them is told with the test that fails.
-  const stdio = /** @type {import("node:child_process").StdioOptions} */ (["ignore", "inherit", "inherit"]);
-
+export async function startSystem(database, environment = {}, liveviewEnvironments = [{}, {}]) {
+  const [nginxPort, ...liveviewPorts] = await freePorts(1 + liveviewEnvironments.length);
   const liveviews = liveviewPorts.map(
     (port, index) =>
       new Process(
@@ -77,41 +119,66 @@ export async function startSystem(database, environment = {}) {
               PORT: String(port),
               LIVEVIEW_NAME: `liveview-${index + 1}`,
               LOG_LEVEL: "error",
+              ...liveviewEnvironments[index],
             },
-            stdio,
+            stdio: STDIO,
           }),
-        () => eventually(() => isOk(`http://127.0.0.1:${port}/readyz`), `live view ${index + 1} is ready`),
+        () => {
+          const question = "MONGODB_URL" in liveviewEnvironments[index] ? "healthz" : "readyz";
+          return eventually(() => isOk(`http://127.0.0.1:${port}/${question}`), `live view ${index + 1} is ready`);
+        },
       ),
   );
-  const nginx = new Process(
-    () =>
-      spawn(path.join(ROOT, "nginx", "start-local"), {
-        env: {
-          ...process.env,
-          PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}`,
-          NGINX_HOME: home,
-          // It has much to say of live views that are lost on purpose.
-          NGINX_ERROR_LOG: "logs/error.log",
-          NGINX_HOST: "127.0.0.1",
-          NGINX_PORT: String(nginxPort),
-          LIVEVIEWS: liveviewPorts.map((port) => `127.0.0.1:${port}`).join(" "),
-          ...environment,
-        },
-        stdio,
-      }),
-    () => eventually(() => isOk(`http://127.0.0.1:${nginxPort}/nginx-health`), "the load balancer lives"),
-  );
-  await Promise.all([...liveviews, nginx].map((process) => process.start()));
+  const [balancer] = await Promise.all([
+    startLoadBalancer(liveviewPorts, environment, nginxPort),
+    ...liveviews.map((liveview) => liveview.start()),
+  ]);
 
   return {
+    ...balancer,
     liveviews,
-    nginx,
-    url: `http://127.0.0.1:${nginxPort}`,
-    socketUrl: `ws://127.0.0.1:${nginxPort}/`,
     liveviewUrls: liveviewPorts.map((port) => `http://127.0.0.1:${port}`),
     async stop() {
       for (const liveview of liveviews) liveview.thaw();
-      await Promise.all([...liveviews, nginx].map((process) => process.stop()));
+      await Promise.all([balancer.stop(), ...liveviews.map((liveview) => liveview.stop())]);
+    },
+  };
+}
+
+/**
+ * An NGINX of somebody else in front of ours.
+ * @param {string} configuration  the inside of `server`
+ */
+export async function startProxy(configuration) {
+  const home = await mkdtemp(path.join(tmpdir(), "liveview-proxy-"));
+  const [port] = await freePorts(1);
+  const lines = ["body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => {
+    const directive = name === "body" ? "client_body_temp_path" : `${name}_temp_path`;
+    return `${directive} ${name};`;
+  });
+  await writeFile(
+    path.join(home, "nginx.conf"),
+    `daemon off; pid nginx.pid; worker_processes 1; error_log stderr crit;
+    events { worker_connections 256; }
+    http {
+      access_log off; ${lines.join(" ")}
+      map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
+      server { listen 127.0.0.1:${port}; ${configuration} }
+    }`,
+  );
+  const proxy = new Process(
+    () =>
+      spawn("nginx", ["-e", "stderr", "-p", home, "-c", path.join(home, "nginx.conf")], {
+        env: { ...process.env, PATH: `${path.join(ROOT, ".local/tools/bin")}:${process.env.PATH}:/usr/sbin` },
+        stdio: STDIO,
+      }),
+    () => eventually(() => answers(`http://127.0.0.1:${port}/`), "the proxy answers"),
+  );
+  await proxy.start();
+  return {
+    url: `http://127.0.0.1:${port}`,
+    async stop() {
+      await proxy.stop();
       await rm(home, { recursive: true });
     },
   };
@@ -119,9 +186,14 @@ export async function startSystem(database, environment = {}) {
 
 /** @param {string} url */
 async function isOk(url) {
+  return (await answers(url))?.ok ?? false;
+}
+
+/** @param {string} url */
+async function answers(url) {
   try {
-    return (await fetch(url, { signal: AbortSignal.timeout(1000) })).ok;
+    return await fetch(url, { redirect: "manual", signal: AbortSignal.timeout(1000) });
   } catch {
-    return false;
+    return undefined;
   }
 }
