@@ -137,14 +137,15 @@ describe("over HTTP, the live view", () => {
         get("/startedz"),
         get("/metrics"),
         get("/admission"),
+        get("/recent?company=MSFT&limit=9"),
+        get("/past?ago=5m"),
       ],
       304: [get("/", `If-None-Match: ${tag}\r\n`)],
-      400: [get("/history"), "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"],
+      400: [get("/history"), get("/recent"), get("/past"), "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"],
       403: [`GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n${upgrade}${key}\r\n`],
       404: [get("/none"), `GET /none HTTP/1.1\r\nHost: x\r\n${upgrade}${key}\r\n`],
       405: ["POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"],
       431: [get(`/${"x".repeat(200_000)}`)],
-      501: [get("/recent"), get("/past")],
     };
     for (const [status, texts] of Object.entries(requests)) {
       for (const text of texts) {
