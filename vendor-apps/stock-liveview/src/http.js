@@ -116,11 +116,15 @@ export function targetOf({ url = "/" }) {
   return { path, query: new URLSearchParams(query) };
 }
 
-/** A last answer as bytes, for a connection that has no `ServerResponse`. @param {number} status @param {string} text */
-export function plainAnswer(status, text) {
+/**
+ * A last answer as bytes, for a connection that has no `ServerResponse`.
+ * @param {number} status @param {string} text @param {Record<string, string>} [more]
+ */
+export function plainAnswer(status, text, more = {}) {
   const body = `${text}\n`;
   const headers = {
     ...PROTECTION,
+    ...more,
     "content-type": "text/plain; charset=utf-8",
     "cache-control": "no-store",
     "content-length": Buffer.byteLength(body),

@@ -152,19 +152,16 @@ export async function start(config, log) {
       refuse(socket, status, reason);
       return;
     }
-    let isOpen = false;
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      isOpen = true;
       audience.welcome(webSocket, { isStale });
     });
-    // It has answered a handshake that is wrong.
-    if (!isOpen) lastAnswers.close(socket);
   });
+  sockets.on("wsClientError", (error, socket) => refuse(socket, 400, error.message, { "sec-websocket-version": "13" }));
 
-  /** @param {Duplex} socket @param {number} status @param {string} why */
-  function refuse(socket, status, why) {
+  /** @param {Duplex} socket @param {number} status @param {string} why @param {Record<string, string>} [headers] */
+  function refuse(socket, status, why, headers) {
     connections.refused += 1;
-    lastAnswers.send(socket, plainAnswer(status, why));
+    lastAnswers.send(socket, plainAnswer(status, why, headers));
   }
 
   /**

@@ -141,7 +141,14 @@ describe("over HTTP, the live view", () => {
         get("/past?ago=5m"),
       ],
       304: [get("/", `If-None-Match: ${tag}\r\n`)],
-      400: [get("/history"), get("/recent"), get("/past"), "GET / HTTP/1.1\r\n\r\n", "nonsense\r\n\r\n"],
+      400: [
+        get("/history"),
+        get("/recent"),
+        get("/past"),
+        "GET / HTTP/1.1\r\n\r\n",
+        "nonsense\r\n\r\n",
+        `GET / HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n`,
+      ],
       403: [`GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n${upgrade}${key}\r\n`],
       404: [get("/none"), `GET /none HTTP/1.1\r\nHost: x\r\n${upgrade}${key}\r\n`],
       405: ["POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"],
@@ -442,6 +449,7 @@ describe("against faulty clients, the live view", () => {
         const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         const requests = [
           `${good}${key}\r\n`,
+          `${good}\r\n`,
           `${good}${key}Origin: https://evil.example\r\n\r\n`,
           `${good.replace("/ ", "/other ")}${key}\r\n`,
           `${good.replace("websocket", "h2c")}\r\n`,
