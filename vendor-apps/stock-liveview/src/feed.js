@@ -9,7 +9,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError, Timestamp } from "mongodb";
-import { Lag } from "./lag.js";
+import { clusterTime, Lag } from "./lag.js";
 import { reason } from "./log.js";
 import { BehindError, isTimeGone, Reader } from "./reader.js";
 import { adviceOnTls } from "./tls.js";
@@ -56,10 +56,12 @@ const NOT_RESUMABLE = new Set([
   10334, // BSONObjectTooLarge
 ]);
 
-/** Leaves out the large fields that are not shown: the lists of counted trades. */
+/** Leaves out what is not shown: above all the lists of counted trades, which are large. */
 const PIPELINE = [
   { $match: { operationType: { $in: ["insert", "replace", "update", "delete", "invalidate"] } } },
-  { $unset: ["fullDocument.trades", "fullDocument.ledger", "updateDescription"] },
+  {
+    $unset: ["fullDocument.trades", "fullDocument.ledger", "updateDescription", "ns", "wallTime", "lsid", "txnNumber"],
+  },
 ];
 
 export class Feed {
@@ -149,7 +151,7 @@ export class Feed {
     const isResumed = this.#token !== undefined;
     const position = isResumed ? this.#lag.position : await this.#reload(signal);
     // The shards of an idle cluster tell their time only every ten seconds: it is no measure of a lag.
-    this.#lag.start(position, isSharded ? 0n : hello.operationTime.toBigInt(), performance.now());
+    this.#lag.start(position, isSharded ? 0n : clusterTime(hello.operationTime), performance.now());
     const ending = new AbortController();
     if (!isSharded) void this.#sample(ending.signal);
     try {
@@ -185,7 +187,7 @@ export class Feed {
         if (change) this.#apply(change);
         // An empty answer says that there was nothing up to its time.
         const reached = change ? change.clusterTime : session.operationTime;
-        if (reached) this.#lag.reach(reached.toBigInt());
+        if (reached) this.#lag.reach(clusterTime(reached));
         this.#token = stream.resumeToken ?? this.#token;
         if (change?.operationType === "invalidate") {
           // What follows is another collection. The reload reads at a time after this one, so it is not met again.
@@ -226,7 +228,8 @@ export class Feed {
       if (signal.aborted) return;
       // Without an answer there is no sample: the stream itself tells that the database is away.
       const hello = await this.#hello().catch(() => undefined);
-      if (hello?.operationTime && !signal.aborted) this.#lag.sample(hello.operationTime.toBigInt(), performance.now());
+      if (hello?.operationTime && !signal.aborted)
+        this.#lag.sample(clusterTime(hello.operationTime), performance.now());
     }
   }
 
@@ -241,7 +244,7 @@ export class Feed {
       const { time, reader } = await Reader.atClusterTime(this.#collection, this.#lag.position, signal);
       try {
         await this.#load(reader);
-        return time.toBigInt();
+        return clusterTime(time);
       } catch (error) {
         // The collection was created a moment ago.
         if (!isTimeGone(error) || performance.now() - began > CURRENT_MS) throw error;

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError } from "mongodb";
 import { isName, PROJECTION, parseAverage } from "./average.js";
+import { clusterTime } from "./lag.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("mongodb").Document} Document */
@@ -60,7 +61,7 @@ export class Reader {
       });
       /** @type {Timestamp} */
       const time = answer.operationTime;
-      if (time.toBigInt() >= after) return { time, reader: new Reader(collection, time) };
+      if (clusterTime(time) >= after) return { time, reader: new Reader(collection, time) };
       if (performance.now() - began > BEHIND_MS) throw new BehindError();
       await sleep(RETRY_MS, undefined, { signal });
     }
