@@ -18,7 +18,7 @@ import { Series } from "./series.js";
 /** Limit of companies shown, so that a faulty consumer cannot fill the memory. */
 const MAX_COMPANIES = 10_000;
 /** Averages kept over all companies, unless each has only `LEAST_AVERAGES`. */
-const MAX_AVERAGES = 120_000;
+const MAX_AVERAGES = 60_000;
 const LEAST_AVERAGES = 20;
 
 /**
