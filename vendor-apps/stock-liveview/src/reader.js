@@ -144,6 +144,35 @@ export class Reader {
   }
 }
 
+/** What one query of the newest documents found, by company. It stands in for a reader where the index is missing. */
+export class LookBack {
+  /** @type {Map<string, Found>} */
+  #companies = new Map();
+
+  /** Whether there are no other documents. */
+  isWhole;
+
+  /** @param {Found} everything */
+  constructor({ found, isWhole }) {
+    this.isWhole = isWhole;
+    for (const stored of found) {
+      const { company } = stored.average;
+      const own = this.#companies.get(company) ?? { found: [], isWhole };
+      own.found.push(stored);
+      this.#companies.set(company, own);
+    }
+  }
+
+  names() {
+    return [...this.#companies.keys()];
+  }
+
+  /** @param {string} company @returns {Found} */
+  newestOf(company) {
+    return this.#companies.get(company) ?? { found: [], isWhole: true };
+  }
+}
+
 /** Whether a read failed because its time is no longer, or not yet, in the database's memory. @param {unknown} error */
 export function isTimeGone(error) {
   return error instanceof MongoError && (error.code === SNAPSHOT_TOO_OLD || error.code === SNAPSHOT_UNAVAILABLE);
