@@ -9,11 +9,11 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError, Timestamp } from "mongodb";
-import { Lag } from "./lag.js";
+import { clusterTime, Lag } from "./lag.js";
 import { reason } from "./log.js";
-import { BehindError, isTimeGone, Reader } from "./reader.js";
+import { BehindError, isTimeGone, LookBack, Reader } from "./reader.js";
 import { adviceOnTls } from "./tls.js";
-import { Turns } from "./turns.js";
+import { forEachOf } from "./turns.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("./market.js").Market} Market */
@@ -42,9 +42,6 @@ const UNINDEXED_LOOK_BACK = 5000;
 /** As many when polling. */
 const UNINDEXED_POLLED = 100;
 
-/** @type {import("./reader.js").Found} */
-const NOTHING = Object.freeze({ found: [], isWhole: true });
-
 /** Server errors after which a change stream cannot be resumed. */
 const NOT_RESUMABLE = new Set([
   136, // CappedPositionLost
@@ -56,10 +53,12 @@ const NOT_RESUMABLE = new Set([
   10334, // BSONObjectTooLarge
 ]);
 
-/** Leaves out the large fields that are not shown: the lists of counted trades. */
+/** Leaves out what is not shown: above all the lists of counted trades, which are large. */
 const PIPELINE = [
   { $match: { operationType: { $in: ["insert", "replace", "update", "delete", "invalidate"] } } },
-  { $unset: ["fullDocument.trades", "fullDocument.ledger", "updateDescription"] },
+  {
+    $unset: ["fullDocument.trades", "fullDocument.ledger", "updateDescription", "ns", "wallTime", "lsid", "txnNumber"],
+  },
 ];
 
 export class Feed {
@@ -149,7 +148,7 @@ export class Feed {
     const isResumed = this.#token !== undefined;
     const position = isResumed ? this.#lag.position : await this.#reload(signal);
     // The shards of an idle cluster tell their time only every ten seconds: it is no measure of a lag.
-    this.#lag.start(position, isSharded ? 0n : hello.operationTime.toBigInt(), performance.now());
+    this.#lag.start(position, isSharded ? 0n : clusterTime(hello.operationTime), performance.now());
     const ending = new AbortController();
     if (!isSharded) void this.#sample(ending.signal);
     try {
@@ -185,7 +184,7 @@ export class Feed {
         if (change) this.#apply(change);
         // An empty answer says that there was nothing up to its time.
         const reached = change ? change.clusterTime : session.operationTime;
-        if (reached) this.#lag.reach(reached.toBigInt());
+        if (reached) this.#lag.reach(clusterTime(reached));
         this.#token = stream.resumeToken ?? this.#token;
         if (change?.operationType === "invalidate") {
           // What follows is another collection. The reload reads at a time after this one, so it is not met again.
@@ -226,7 +225,8 @@ export class Feed {
       if (signal.aborted) return;
       // Without an answer there is no sample: the stream itself tells that the database is away.
       const hello = await this.#hello().catch(() => undefined);
-      if (hello?.operationTime && !signal.aborted) this.#lag.sample(hello.operationTime.toBigInt(), performance.now());
+      if (hello?.operationTime && !signal.aborted)
+        this.#lag.sample(clusterTime(hello.operationTime), performance.now());
     }
   }
 
@@ -241,7 +241,7 @@ export class Feed {
       const { time, reader } = await Reader.atClusterTime(this.#collection, this.#lag.position, signal);
       try {
         await this.#load(reader);
-        return time.toBigInt();
+        return clusterTime(time);
       } catch (error) {
         // The collection was created a moment ago.
         if (!isTimeGone(error) || performance.now() - began > CURRENT_MS) throw error;
@@ -252,18 +252,10 @@ export class Feed {
 
   /** @param {Reader} reader */
   async #load(reader) {
-    const isIndexed = await this.#isIndexed(reader);
-    const all = isIndexed ? undefined : byCompany(await reader.newest(UNINDEXED_LOOK_BACK));
-    const picture = this.#market.draft(all ? all.keys() : await reader.names());
-    const turns = new Turns(CONCURRENCY);
-    await Promise.all(
-      picture.companies.map((company) =>
-        turns.take(async () => {
-          const { found, isWhole } = all?.get(company) ?? (await reader.newestOf(company, picture.limitEach));
-          this.#lastAnswer = performance.now();
-          picture.add(company, found, isWhole);
-        }),
-      ),
+    const source = await this.#source(reader);
+    const picture = this.#market.draft(await source.names());
+    await this.#readEach(source, picture.companies, picture.limitEach, (company, { found, isWhole }) =>
+      picture.add(company, found, isWhole),
     );
     this.counts.reloaded += 1;
     this.#market.load(picture);
@@ -293,13 +285,23 @@ export class Feed {
   async #refresh(reader) {
     const companies = this.#market.takeShort();
     if (companies.length === 0) return;
-    const all = (await this.#isIndexed(reader)) ? undefined : byCompany(await reader.newest(UNINDEXED_LOOK_BACK));
-    for (const company of companies) {
-      const { found, isWhole } = all
-        ? (all.get(company) ?? NOTHING)
-        : await reader.newestOf(company, this.#market.limitEach);
-      this.#market.refresh(company, found, isWhole);
-    }
+    await this.#readEach(await this.#source(reader), companies, this.#market.limitEach, (company, { found, isWhole }) =>
+      this.#market.refresh(company, found, isWhole),
+    );
+  }
+
+  /**
+   * @param {Reader | LookBack} source
+   * @param {Iterable<string>} companies
+   * @param {number} limit  averages of each
+   * @param {(company: string, found: import("./reader.js").Found) => void} take
+   */
+  async #readEach(source, companies, limit, take) {
+    await forEachOf(companies, CONCURRENCY, async (company) => {
+      const found = await source.newestOf(company, limit);
+      this.#lastAnswer = performance.now();
+      take(company, found);
+    });
   }
 
   /** @param {AbortSignal} signal */
@@ -322,40 +324,30 @@ export class Feed {
 
   /** @param {Reader} reader @param {boolean} isForAll  whether to look for new companies */
   async #pollOnce(reader, isForAll) {
-    const known = this.#market.companies();
-    if (!(await this.#isIndexed(reader))) {
-      const newest = await reader.newest(UNINDEXED_POLLED);
-      const all = byCompany(newest);
-      const gone = newest.isWhole ? known.filter((company) => !all.has(company)) : [];
-      for (const company of gone) this.#market.refresh(company, NOTHING.found, true);
-      for (const [company, { found, isWhole }] of all) this.#market.refresh(company, found, isWhole);
-      await this.#refresh(reader);
-      return;
-    }
-    const companies = new Set([...known, ...(isForAll ? await reader.names() : [])]);
-    const turns = new Turns(CONCURRENCY);
-    await Promise.all(
-      [...companies].map((company) =>
-        turns.take(async () => {
-          const { found, isWhole } = await reader.newestOf(company, POLLED);
-          this.#lastAnswer = performance.now();
-          this.#market.refresh(company, found, isWhole);
-        }),
-      ),
+    const source = await this.#source(reader, UNINDEXED_POLLED);
+    const isIndexed = source instanceof Reader;
+    const known = isIndexed || source.isWhole ? this.#market.companies() : [];
+    const companies = new Set([...known, ...(isForAll || !isIndexed ? await source.names() : [])]);
+    await this.#readEach(source, companies, POLLED, (company, { found, isWhole }) =>
+      this.#market.refresh(company, found, isWhole),
     );
     await this.#refresh(reader);
   }
 
-  /** Whether the index is there. Without it, companies that have been quiet for long are not shown. @param {Reader} reader */
-  async #isIndexed(reader) {
-    const isIndexed = await reader.isIndexed();
-    if (!isIndexed && !this.#warned.ofIndex) {
+  /**
+   * Where to read from. Without the index, companies that have been quiet for long are not shown.
+   * @param {Reader} reader
+   * @param {number} [unindexed]  documents to read when the index is missing, over all companies
+   */
+  async #source(reader, unindexed = UNINDEXED_LOOK_BACK) {
+    if (await reader.isIndexed()) return reader;
+    if (!this.#warned.ofIndex) {
       this.#warned.ofIndex = true;
       this.#log.warn("the index {company: 1, _id: -1} is missing: companies long quiet are not shown", {
         collection: this.#collection.namespace,
       });
     }
-    return isIndexed;
+    return new LookBack(await reader.newest(unindexed));
   }
 
   #warnOfHidden() {
@@ -382,23 +374,6 @@ export class Feed {
     else if (state === "polling") this.#log.warn("no replica set, thus no change stream: asking twice a second");
     else this.#log.info("following the database's change stream");
   }
-}
-
-/**
- * What one query found of all companies. Of each there may be older ones.
- * @param {import("./reader.js").Found} everything
- * @returns {Map<string, import("./reader.js").Found>}
- */
-function byCompany({ found, isWhole }) {
-  /** @type {Map<string, import("./reader.js").Found>} */
-  const companies = new Map();
-  for (const stored of found) {
-    const { company } = stored.average;
-    const own = companies.get(company) ?? { found: [], isWhole };
-    own.found.push(stored);
-    companies.set(company, own);
-  }
-  return companies;
 }
 
 /** @param {unknown} error */

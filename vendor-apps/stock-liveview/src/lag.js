@@ -66,3 +66,8 @@ export class Lag {
     return age < GRACE_MS ? 0 : Math.round(age);
   }
 }
+
+/** A cluster time as a number. @param {import("mongodb").Timestamp} timestamp */
+export function clusterTime({ t, i }) {
+  return (BigInt(t) << 32n) | BigInt(i);
+}

@@ -18,7 +18,7 @@ import { Series } from "./series.js";
 /** Limit of companies shown, so that a faulty consumer cannot fill the memory. */
 const MAX_COMPANIES = 10_000;
 /** Averages kept over all companies, unless each has only `LEAST_AVERAGES`. */
-const MAX_AVERAGES = 120_000;
+const MAX_AVERAGES = 60_000;
 const LEAST_AVERAGES = 20;
 
 /**
@@ -208,12 +208,13 @@ export class Market extends EventEmitter {
   #put(stored, now, isUpdate) {
     const { average } = stored;
     const series = /** @type {Series} */ (this.#series.get(average.company));
-    const twin = series.twinOf(stored);
+    const place = series.placeOf(stored);
+    const { twin } = place;
     const isSeen = twin !== undefined && isSame(twin, stored);
     if (isSeen && !isUpdate) return undefined;
     // Its `_id` says when it was made, not when it was updated.
     if ((twin || isUpdate) && !stored.isTimed) average.time = now;
-    if (!series.put(stored)) return undefined;
+    if (!series.put(stored, place)) return undefined;
     this.#companyOf.set(average._id, average.company);
     this.#drop(series.trim(this.#each));
     if (series.newest === stored) return "average";
@@ -316,7 +317,7 @@ class Picture {
     const series = new Series();
     const before = this.#before(company);
     for (const stored of found) {
-      const twin = before?.twinOf(stored);
+      const twin = before?.placeOf(stored).twin;
       stored.average.seenAt = Math.min(stored.average.time, now);
       const isKnown = twin !== undefined && isSame(twin, stored);
       if (!isKnown) this.news += 1;

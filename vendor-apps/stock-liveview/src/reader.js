@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MongoError } from "mongodb";
 import { isName, PROJECTION, parseAverage } from "./average.js";
+import { clusterTime } from "./lag.js";
 
 /** @typedef {import("mongodb").Collection} Collection */
 /** @typedef {import("mongodb").Document} Document */
@@ -60,7 +61,7 @@ export class Reader {
       });
       /** @type {Timestamp} */
       const time = answer.operationTime;
-      if (time.toBigInt() >= after) return { time, reader: new Reader(collection, time) };
+      if (clusterTime(time) >= after) return { time, reader: new Reader(collection, time) };
       if (performance.now() - began > BEHIND_MS) throw new BehindError();
       await sleep(RETRY_MS, undefined, { signal });
     }
@@ -140,6 +141,35 @@ export class Reader {
     const { db, readPreference } = this.#collection;
     const limited = { ...query, maxTimeMS: QUERY_MS, ...(this.#readConcern && { readConcern: this.#readConcern }) };
     return db.runCursorCommand(limited, { readPreference, promoteLongs: false });
+  }
+}
+
+/** What one query of the newest documents found, by company. It stands in for a reader where the index is missing. */
+export class LookBack {
+  /** @type {Map<string, Found>} */
+  #companies = new Map();
+
+  /** Whether there are no other documents. */
+  isWhole;
+
+  /** @param {Found} everything */
+  constructor({ found, isWhole }) {
+    this.isWhole = isWhole;
+    for (const stored of found) {
+      const { company } = stored.average;
+      const own = this.#companies.get(company) ?? { found: [], isWhole };
+      own.found.push(stored);
+      this.#companies.set(company, own);
+    }
+  }
+
+  names() {
+    return [...this.#companies.keys()];
+  }
+
+  /** @param {string} company @returns {Found} */
+  newestOf(company) {
+    return this.#companies.get(company) ?? { found: [], isWhole: true };
   }
 }
 

@@ -6,6 +6,9 @@ import { compareStored } from "./average.js";
 /** @typedef {import("./average.js").Average} Average */
 /** @typedef {import("./average.js").Stored} Stored */
 
+/** @type {readonly Stored[]} */
+const NONE = [];
+
 export class Series {
   /** @type {Stored[]} */
   #stored = [];
@@ -27,22 +30,27 @@ export class Series {
     return this.#stored.map(({ average }) => average);
   }
 
-  /** The average with the same `_id`. @param {Stored} stored @returns {Stored | undefined} */
-  twinOf(stored) {
-    const found = this.#stored[this.#indexOf(stored)];
-    return found?.average._id === stored.average._id ? found : undefined;
+  /** Where an average is, or belongs. @param {Stored} stored @returns {{index: number, twin?: Stored}} its twin has the same `_id` */
+  placeOf(stored) {
+    const index = this.#indexOf(stored);
+    const found = this.#stored[index];
+    return { index, twin: found?.average._id === stored.average._id ? found : undefined };
   }
 
   /**
    * Adds an average, or puts it in the place of its twin.
    * @param {Stored} stored
+   * @param {ReturnType<Series["placeOf"]>} [place]
    * @returns {boolean} false when it is older than all that are kept, and so does not belong here
    */
-  put(stored) {
-    const index = this.#indexOf(stored);
-    const isTwin = this.#stored[index]?.average._id === stored.average._id;
-    if (index === 0 && !isTwin && !this.isWhole) return false;
-    this.#stored.splice(index, isTwin ? 1 : 0, stored);
+  put(stored, { index, twin } = this.placeOf(stored)) {
+    if (twin) {
+      this.#stored[index] = stored;
+      return true;
+    }
+    if (index === 0 && !this.isWhole) return false;
+    if (index === this.#stored.length) this.#stored.push(stored);
+    else this.#stored.splice(index, 0, stored);
     return true;
   }
 
@@ -53,9 +61,9 @@ export class Series {
     return index >= 0;
   }
 
-  /** Removes the oldest, so that at most `limit` stay. @param {number} limit @returns {Stored[]} the removed ones */
+  /** Removes the oldest, so that at most `limit` stay. @param {number} limit @returns {readonly Stored[]} the removed ones */
   trim(limit) {
-    if (this.#stored.length <= limit) return [];
+    if (this.#stored.length <= limit) return NONE;
     this.isWhole = false;
     return this.#stored.splice(0, this.#stored.length - limit);
   }

@@ -22,3 +22,28 @@ export class Turns {
     }
   }
 }
+
+/**
+ * Does something with each item, with several at the same time. After a failure it begins none, and waits for those that
+ * have begun.
+ * @template T
+ * @param {Iterable<T>} items
+ * @param {number} limit
+ * @param {(item: T) => Promise<void>} operation
+ */
+export async function forEachOf(items, limit, operation) {
+  const rest = [...items].reverse();
+  const worker = async () => {
+    while (rest.length > 0) {
+      try {
+        await operation(/** @type {T} */ (rest.pop()));
+      } catch (error) {
+        rest.length = 0;
+        throw error;
+      }
+    }
+  };
+  const workers = await Promise.allSettled(Array.from({ length: limit }, worker));
+  const failed = workers.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
+}

@@ -1,6 +1,8 @@
 /** The feed, through what happens to a database. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -82,6 +84,60 @@ const pricesOf = (averages) => averages.map(({ avgPrice }) => avgPrice);
 
 /** @param {number} length @param {number} [from] */
 const numbers = (length, from = 0) => Array.from({ length }, (_, index) => from + index);
+
+/** A replica set of one member, which takes failpoints. @param {ReturnType<typeof closeAfter>} closing */
+async function startReplicaSet(closing) {
+  const { port, url, stop } = await startMongod("--replSet", "one", "--setParameter", "enableTestCommands=1");
+  closing(stop);
+  const client = new MongoClient(`${url}?directConnection=true`);
+  closing(() => client.close());
+  const admin = client.db("admin");
+  await admin.command({ replSetInitiate: { _id: "one", members: [{ _id: 0, host: `127.0.0.1:${port}` }] } });
+  await eventually(async () => (await admin.command({ hello: 1 })).isWritablePrimary === true, "it is primary");
+  return { port, url: `${url}?directConnection=true` };
+}
+
+/** Passes connections on to a port, until it is cut. @param {ReturnType<typeof closeAfter>} closing @param {number} target */
+async function startRelay(closing, target) {
+  /** @type {Set<import("node:net").Socket>} */
+  const sockets = new Set();
+  let isCut = false;
+  const server = createServer((socket) => {
+    if (isCut) {
+      socket.destroy();
+      return;
+    }
+    const onward = connect(target, "127.0.0.1");
+    for (const [one, other] of [
+      [socket, onward],
+      [onward, socket],
+    ]) {
+      sockets.add(one);
+      one.on("error", () => {});
+      one.on("close", () => {
+        sockets.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  closing(() => {
+    cut();
+    server.close();
+  });
+  return {
+    port: /** @type {import("node:net").AddressInfo} */ (server.address()).port,
+    cut,
+    mend() {
+      isCut = false;
+    },
+  };
+}
 
 describe("the feed", () => {
   it("misses no window and shows none twice when the primary is killed", async (test) => {
@@ -380,18 +436,9 @@ describe("the feed reads everything again once", () => {
 
   it("when its place in the oplog is lost", async (test) => {
     const closing = closeAfter(test);
-    const single = await startMongod("--replSet", "one", "--setParameter", "enableTestCommands=1");
-    closing(() => single.stop());
-    const url = `${single.url}?directConnection=true`;
+    const { url } = await startReplicaSet(closing);
     const admin = new MongoClient(url);
     closing(() => admin.close());
-    await admin.db("admin").command({
-      replSetInitiate: { _id: "one", members: [{ _id: 0, host: `127.0.0.1:${single.port}` }] },
-    });
-    await eventually(
-      async () => (await admin.db("admin").command({ hello: 1 })).isWritablePrimary === true,
-      "it is primary",
-    );
     const database = await openDatabase({ url });
     closing(() => database.close());
     await database.store(document(1));
@@ -408,6 +455,35 @@ describe("the feed reads everything again once", () => {
     assert.equal(reloads.length, 2);
     assert.equal(lines.filter((line) => line.includes("place is lost")).length, 1);
     await eventually(() => feed.isCurrent, "it is current");
+  });
+
+  it("when the collection was restored while the database could not be reached", async (test) => {
+    const closing = closeAfter(test);
+    const { url, port } = await startReplicaSet(closing);
+    const database = await openDatabase({ url });
+    closing(() => database.close());
+    const relay = await startRelay(closing, port);
+    await database.store(document(1), document(2));
+    const { feed, prices, reloads } = await follow(closing, {
+      name: database.name,
+      url: url.replace(String(port), String(relay.port)),
+    });
+    await database.store(document(3));
+    await eventually(() => prices("MSFT").length === 3, "changes flow");
+    relay.cut();
+    await eventually(() => feed.state === "unreachable", "it is cut off");
+    assert.equal(feed.isCurrent, false);
+    await database.store(document(4));
+    await database.collection.drop();
+    await database.collection.createIndex({ company: 1, _id: -1 });
+    await database.store(document(5), document(6));
+    relay.mend();
+    await eventually(() => reloads.length > 1 && feed.isCurrent, "it is read again");
+    await database.store(document(7));
+    await eventually(() => prices("MSFT").at(-1) === 7, "changes flow");
+    assert.deepEqual(prices("MSFT"), [5, 6, 7]);
+    assert.equal(reloads.length, 2);
+    assert.equal(feed.counts.resumed >= 1, true);
   });
 
   it("and shows no half of a picture meanwhile", async (test) => {
@@ -477,6 +553,32 @@ describe("the feed's lag", () => {
       await eventually(() => newest().MSFT === 2 && feed.lagMs === 0 && feed.isCurrent, "it catches up");
     });
   }
+
+  it("needs no primary to follow a secondary, nor to start there", async (test) => {
+    const closing = closeAfter(test);
+    const database = await openDatabase();
+    closing(() => database.close());
+    await database.store(window("MSFT", 1));
+    const primary = await servers("primary");
+    const lost = [primary, ["mongo1", "mongo2", "mongo3"].find((name) => name !== primary) ?? ""];
+    const url = `${database.url}${database.url.includes("?") ? "&" : "?"}readPreference=secondaryPreferred`;
+    const first = await follow(closing, { ...database, url });
+    for (const name of lost) await servers("kill", name);
+    try {
+      const second = await follow(closing, { ...database, url });
+      await eventually(() => first.feed.isCurrent, "it is current");
+      for (const { feed, newest } of [first, second]) {
+        assert.deepEqual(newest(), { MSFT: 1 });
+        assert.equal(feed.lagMs, 0);
+      }
+      assert.equal(first.reloads.length, 1);
+    } finally {
+      for (const name of lost) await servers("start", name);
+    }
+    await database.store(window("MSFT", 2));
+    await eventually(() => first.newest().MSFT === 2 && first.feed.isCurrent, "changes flow again");
+    assert.deepEqual([pricesOf(first.averages), first.reloads.length], [[2], 1]);
+  });
 
   it("stays 0 while windows flow, and while nothing happens", async (test) => {
     const { database, followed } = await openFollowed(test);
