@@ -93,8 +93,8 @@ export function change(from, to) {
   const difference = to - from;
   const amount = withSign(difference, amountText(Math.abs(difference), from, to));
   const percent = from === 0 ? "" : percentage((difference / Math.abs(from)) * 100);
-  // A change that rounds to 0.00 is shown as none.
-  const direction = /[1-9]/.test(amount) ? (difference > 0 ? "up" : "down") : "same";
+  // A change of which nothing is seen is none.
+  const direction = /[1-9]/.test(amount + percent) ? (difference > 0 ? "up" : "down") : "same";
   return { direction, amount, percent, text: percent ? `${amount} (${percent})` : amount };
 }
 

@@ -38,7 +38,8 @@ export function sorted(companies, { column, isDescending }, base) {
   return companies
     .map((company) => ({ company, value: valueOf(company, base) }))
     .sort((a, b) => {
-      if (a.value === undefined || b.value === undefined) return Number(a.value === undefined) - Number(b.value === undefined);
+      if (a.value === undefined || b.value === undefined)
+        return Number(a.value === undefined) - Number(b.value === undefined);
       return a.value < b.value ? -sign : a.value > b.value ? sign : 0;
     })
     .map(({ company }) => company);

@@ -185,8 +185,9 @@ export function usualInterval(times) {
 /** @param {Company} company @param {Newest} average */
 function append(company, { _id, time, avgPrice, buy, sell }) {
   const { points } = company;
-  // A document that is updated in place stays one point.
-  const index = points.id.at(-1) === _id ? points.id.length - 1 : points.id.length;
+  // A document that is updated in place stays one point, also when it was read before it was told.
+  const known = points.id.lastIndexOf(_id);
+  const index = known < 0 ? points.id.length : known;
   points.id[index] = _id;
   points.time[index] = time;
   points.avgPrice[index] = avgPrice;

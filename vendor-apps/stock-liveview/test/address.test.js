@@ -45,10 +45,7 @@ describe("the address", () => {
       kiosk: true,
     };
     assert.deepEqual(open(write(state)), state);
-    assert.equal(
-      write({ ...plain, sort: state.sort, with: ["A", "B"], company: "C" }),
-      "./?sort=-change&with=A,B#C",
-    );
+    assert.equal(write({ ...plain, sort: state.sort, with: ["A", "B"], company: "C" }), "./?sort=-change&with=A,B#C");
   });
 
   it("reads a list whose commas were encoded on the way", () => {

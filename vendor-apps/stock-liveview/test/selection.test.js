@@ -66,9 +66,18 @@ describe("the order of companies", () => {
       ["B", 60],
       ["C", 19],
     ]);
-    assert.equal(order("change", true, ({ name }) => before.get(name)), "ACBD");
-    assert.equal(order("change", false, ({ name }) => before.get(name)), "BCAD");
-    assert.equal(order("change", true, ({ name }) => (name === "C" ? 0 : 15)), "CBDA");
+    assert.equal(
+      order("change", true, ({ name }) => before.get(name)),
+      "ACBD",
+    );
+    assert.equal(
+      order("change", false, ({ name }) => before.get(name)),
+      "BCAD",
+    );
+    assert.equal(
+      order("change", true, ({ name }) => (name === "C" ? 0 : 15)),
+      "CBDA",
+    );
   });
 
   it("changes with time unless it is by symbol", () => {
