@@ -6,7 +6,7 @@ import { Alerts } from "./alerts.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
 import { Detail } from "./detail.js";
-import { byId, setText } from "./dom.js";
+import { byId, setData, setText } from "./dom.js";
 import { count, price } from "./format.js";
 import { Freshness } from "./freshness.js";
 import { Overview } from "./overview.js";
@@ -138,7 +138,7 @@ function redraw() {
   byId("overview").hidden = !isOverview;
   byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
-  document.documentElement.dataset.view = isOverview ? overview.view : chosen ? "detail" : "waiting";
+  setData(document.documentElement, "view", isOverview ? overview.view : chosen ? "detail" : "waiting");
   if (isOverview) {
     toolbar.show(read(location), overview.view);
     overview.show(condition.hiddenCompanies);
@@ -170,7 +170,7 @@ function showStatus() {
   const companies = store.companies();
   const { isCurrent, lagMs } = condition;
   const told = status({ isOpen, hasEverConnected, refusal, isCurrent, lagMs, companies, now: viewTime() });
-  document.documentElement.dataset.state = told.state;
+  setData(document.documentElement, "state", told.state);
   freshness.show(told, { companies, condition, now: now() });
   const isOther = isOpen && condition.version !== "" && condition.version !== ownVersion();
   byId("reload").hidden = !isOther;

@@ -2,7 +2,7 @@
  * The cards, one for each company, and the rows of bars below them. A card is filled when it is first about to be
  * seen, and drawn only while it is visible.
  */
-import { byId, factSetter, find, fromTemplate, setText } from "./dom.js";
+import { byId, factSetter, find, fromTemplate, setData, setText } from "./dom.js";
 import { companyColour } from "./drawing.js";
 import { ago, count, price } from "./format.js";
 import { priceSetter } from "./price.js";
@@ -186,7 +186,7 @@ class Card {
       track.style.insetInlineStart = percent(avgPrice - minPrice, maxPrice - minPrice);
     }
     const side = context.side(company);
-    this.element.dataset.side = side;
+    setData(this.element, "side", side);
     setText(mark, side && `${side} threshold`);
     this.tick(context.now());
   }

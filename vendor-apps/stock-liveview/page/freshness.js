@@ -1,7 +1,7 @@
 /**
  * How fresh the prices are, in words: the status in the head, what it means, and the line in the foot.
  */
-import { byId, setText } from "./dom.js";
+import { byId, setData, setText } from "./dom.js";
 import { ago, span, zonedClock } from "./format.js";
 
 /** Delays of so many windows tell the usual one. */
@@ -24,7 +24,7 @@ export class Freshness {
 
   /** @param {Status} status @param {Facts} facts */
   show({ state, text, why }, { companies, condition: { lagMs, server }, now }) {
-    byId("status").dataset.state = state;
+    setData(byId("status"), "state", state);
     setText(byId("status-text"), text);
     // It needs no word before there is anything to be old.
     const isNotice = state === "stale" || state === "reconnecting";

@@ -1,7 +1,7 @@
 /**
  * A company's price and its change, as cards and the detail view show them.
  */
-import { find, setText } from "./dom.js";
+import { find, setData, setText } from "./dom.js";
 import { change, exact, priceParts } from "./format.js";
 import { paint } from "./surface.js";
 
@@ -30,7 +30,7 @@ export function priceSetter(element) {
     const previous = from ?? points.avgPrice.at(-2);
     const isKnown = previous !== undefined && !Number.isNaN(previous);
     const { direction, text } = change(isKnown ? previous : newest.avgPrice, newest.avgPrice);
-    changeBox.dataset.direction = direction;
+    setData(changeBox, "direction", direction);
     // Keeps its place while there is no previous window, so that the layout does not jump.
     changeBox.classList.toggle("nothing", previous === undefined);
     setText(changeText, isKnown ? text : "–");

@@ -4,10 +4,9 @@
  * It is an ARIA grid: one row has the keyboard; arrow keys, Page Up, Page Down, Home and End move it, Enter opens the
  * company.
  */
-import { byId, find, fromTemplate, setText } from "./dom.js";
+import { byId, find, fromTemplate, setData, setText } from "./dom.js";
 import { ago, change, count, exact, price } from "./format.js";
 import { VirtualList } from "./list.js";
-import { flash } from "./price.js";
 import { Sparkline } from "./sparkline.js";
 import { isQuiet } from "./store.js";
 
@@ -194,7 +193,10 @@ class Row {
     this.#revision = company.revision;
     this.#version = context.version;
     const { newest, points } = company;
-    if (isOther) this.#name(company.name);
+    if (isOther) {
+      this.#name(company.name);
+      delete this.#price.dataset.fresh;
+    }
     const { direction } = this.#showPrice(company, context.base(company), isOther);
     setNumber(this.#low, newest.minPrice);
     setNumber(this.#high, newest.maxPrice);
@@ -202,13 +204,19 @@ class Row {
     const { avgPrice } = this.#sparkline.show(points, `--${direction}`);
     this.#canvas.setAttribute("aria-label", sparklineLabel(avgPrice));
     const side = context.side(company);
-    this.element.dataset.side = side;
+    setData(this.element, "side", side);
     setText(this.#mark, side && `${side} threshold`);
-    this.tick(context.now());
+    this.#showAge(context.now());
   }
 
   /** @param {number} now */
   tick(now) {
+    if (this.#price.dataset.fresh) delete this.#price.dataset.fresh;
+    this.#showAge(now);
+  }
+
+  /** @param {number} now */
+  #showAge(now) {
     const company = this.#company;
     if (!company) return;
     const quiet = company.depth > 0 && isQuiet(company, now);
@@ -231,10 +239,11 @@ class Row {
     const isNew = setNumber(this.#price, avgPrice) && !isOther;
     const told = change(base ?? avgPrice, avgPrice);
     const direction = base === undefined ? "same" : told.direction;
-    this.#change.dataset.direction = direction;
+    setData(this.#change, "direction", direction);
     setText(this.#amount, base === undefined ? "" : told.amount);
     setText(this.#percent, base === undefined ? "–" : told.percent);
-    if (isNew) flash(this.#price, direction);
+    // An animation for each of many rows would never let the page rest.
+    if (isNew) this.#price.dataset.fresh = direction;
     return { direction };
   }
 
