@@ -55,6 +55,8 @@ let overviewTop = 0;
 
 let hasEverConnected = false;
 let isOpen = false;
+/** Whether a live view has told the whole market. */
+let isMarketTold = false;
 /** Why a live view refuses this page; or empty. */
 let refusal = "";
 /** The live view's last `alive`. */
@@ -91,7 +93,9 @@ function receive(message) {
 function take(message) {
   switch (message.type) {
     case "market":
-      return store.receiveMarket(message);
+      if (!store.receiveMarket(message)) return false;
+      isMarketTold = true;
+      return true;
     case "averages":
       store.receiveAverages(message.averages);
       freshness.note(message.averages, now());
@@ -134,7 +138,7 @@ function planRedraw() {
 function redraw() {
   const isEmpty = store.companies().length === 0;
   const isOverview = chosen === "" && !isEmpty;
-  byId("waiting").hidden = !(isEmpty && hasEverConnected);
+  byId("waiting").hidden = !(isEmpty && isInformed());
   byId("overview").hidden = !isOverview;
   byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
@@ -146,6 +150,11 @@ function redraw() {
     showDetail();
   }
   tick();
+}
+
+/** Whether the page knows what there is, or that it cannot be known now. */
+function isInformed() {
+  return hasEverConnected && (isMarketTold || !condition.isCurrent);
 }
 
 function showDetail() {
@@ -169,8 +178,17 @@ function tick() {
 function showStatus() {
   const companies = store.companies();
   const { isCurrent, lagMs } = condition;
-  const told = status({ isOpen, hasEverConnected, refusal, isCurrent, lagMs, companies, now: viewTime() });
+  const told = status({
+    isOpen: isOpen && isInformed(),
+    hasEverConnected: isInformed(),
+    refusal,
+    isCurrent,
+    lagMs,
+    companies,
+    now: viewTime(),
+  });
   setData(document.documentElement, "state", told.state);
+  setText(byId("waiting-why"), told.why);
   freshness.show(told, { companies, condition, now: now() });
   const isOther = isOpen && condition.version !== "" && condition.version !== ownVersion();
   byId("reload").hidden = !isOther;
@@ -292,6 +310,5 @@ byId("skip").addEventListener("click", (event) => {
   byId("main").focus();
 });
 addEventListener("hashchange", route);
-addEventListener("popstate", route);
 setInterval(tick, 1000);
 route();
