@@ -91,19 +91,21 @@ export function signed(value) {
  */
 export function change(from, to) {
   const difference = to - from;
-  const amount = withSign(difference, amountText(Math.abs(difference), from, to));
   const percent = from === 0 ? "" : percentage((difference / Math.abs(from)) * 100);
+  const amount = withSign(difference, amountText(Math.abs(difference), from, to, /[1-9]/.test(percent)));
   // A change of which nothing is seen is none.
   const direction = /[1-9]/.test(amount + percent) ? (difference > 0 ? "up" : "down") : "same";
   return { direction, amount, percent, text: percent ? `${amount} (${percent})` : amount };
 }
 
-/** @param {number} size @param {number} from @param {number} to */
-function amountText(size, from, to) {
+/** @param {number} size @param {number} from @param {number} to @param {boolean} isNotable  never told as 0.00 */
+function amountText(size, from, to, isNotable) {
   if (size >= LARGE) return shortest(size);
   const largest = Math.max(Math.abs(from), Math.abs(to));
   if (largest < TINY) return size === 0 ? PRICE.format(0) : SCIENTIFIC.format(size);
-  return withDecimals(size, largest < 1 ? Math.max(decimalsOf(from), decimalsOf(to)) : 2);
+  const decimals = largest < 1 ? Math.max(decimalsOf(from), decimalsOf(to)) : 2;
+  const isSeen = !isNotable || size >= 0.5 * 10 ** -decimals;
+  return withDecimals(size, isSeen ? decimals : 1 - Math.floor(Math.log10(size)));
 }
 
 /** @param {number} value */

@@ -1,6 +1,7 @@
 /**
  * "Around the mean": a row of bars for each company, each bar a window's distance from the mean of all.
  */
+import { average, distances } from "./deviation.js";
 import { find, fromTemplate, setText } from "./dom.js";
 import { companyColour, withAlpha } from "./drawing.js";
 import { count, price } from "./format.js";
@@ -74,20 +75,4 @@ function drawBars(context, { width, height }, colour, prices) {
     context.roundRect(x, distance >= 0 ? middle - length : middle, BAR, length, 1.5);
     context.fill();
   });
-}
-
-/**
- * Distances of the newest prices from the mean of all, scaled so that the farthest one shown is 1 or -1.
- * @param {readonly number[]} prices @param {number} limit
- */
-export function distances(prices, limit) {
-  const mean = average(prices);
-  const visible = prices.slice(-limit).map((price) => price - mean);
-  const farthest = Math.max(...visible.map(Math.abs), Number.MIN_VALUE);
-  return visible.map((distance) => distance / farthest);
-}
-
-/** @param {readonly number[]} values @returns {number} the mean; 0 when there are none */
-export function average(values) {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(values.length, 1);
 }

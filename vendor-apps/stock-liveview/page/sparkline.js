@@ -2,30 +2,14 @@
  * The small chart of a card or a row: the last minutes of a company's averages.
  */
 import { withAlpha } from "./drawing.js";
-import { ascending, band, brokenLine, countWithin } from "./series.js";
-import { usualInterval } from "./store.js";
+import { band, brokenLine, lastMinutes } from "./series.js";
 import { paint, Surface } from "./surface.js";
 
 /** @typedef {import("./store.js").Points} Points */
-/** @typedef {import("./series.js").Line} Line */
 
-/** A small chart shows this time before the newest window, or more where windows are rare. */
-const SPAN_MS = 5 * 60_000;
-const SPAN_INTERVALS = 60;
 /** Room for the dot at the newest point and for the line's width, in CSS pixels. */
 const DOT_ROOM = 9;
 const LINE_ROOM = 2;
-
-/**
- * The part of a company's points that a small chart shows, in order of time.
- * @param {Pick<Points, "time" | "avgPrice">} points
- * @returns {{time: readonly number[], avgPrice: readonly number[]}}
- */
-export function lastMinutes({ time, avgPrice }) {
-  const times = ascending(time);
-  const shown = countWithin(times, Math.max(SPAN_MS, SPAN_INTERVALS * usualInterval(times)));
-  return { time: times.slice(-shown), avgPrice: avgPrice.slice(-shown) };
-}
 
 export class Sparkline {
   #surface;

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RECENT_AVERAGES } from "../page/contract.js";
+import { average as mean, distances } from "../page/deviation.js";
 import { ago, change, clock, count, exact, price, priceParts, span, zonedClock } from "../page/format.js";
 import { extended } from "../page/ranges.js";
-import { average as mean, distances } from "../page/rhythm.js";
+
 import { status } from "../page/status.js";
 import { isQuiet, Store } from "../page/store.js";
 
@@ -255,6 +256,7 @@ describe("numbers", () => {
     assert.equal(told(1e300, -1e300), "−2E300 (−200.00 %)");
     assert.equal(told(5e-324, 1e300), "+1E300");
     assert.equal(told(1, 21), "+20.00 (+2,000 %)");
+    assert.equal(told(3.49, 3.4944), "+0.0044 (+0.13 %)");
   });
 
   it("say how long ago", () => {
