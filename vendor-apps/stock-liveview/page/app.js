@@ -149,7 +149,7 @@ function redraw() {
   } else if (!isEmpty) {
     showDetail();
   }
-  tick();
+  showRest();
 }
 
 /** Whether the page knows what there is, or that it cannot be known now. */
@@ -160,8 +160,10 @@ function isInformed() {
 function showDetail() {
   const company = store.company(chosen);
   recent.want([chosen], RECENT_AVERAGES);
-  if (company) detail?.show(company);
-  else detail?.showNothing(`There is no window of ${chosen} yet.`);
+  if (company) {
+    detail?.show(company);
+    detail?.tick(company, viewTime());
+  } else detail?.showNothing(`There is no window of ${chosen} yet.`);
 }
 
 /** Updates what changes with time alone. */
@@ -170,8 +172,14 @@ function tick() {
   overview.tick(time);
   const company = store.company(chosen);
   if (company) detail?.tick(company, time);
+  showRest();
+}
+
+/** What is there in every view. */
+function showRest() {
   showStatus();
   showPause();
+  const company = store.company(chosen);
   document.title = company ? `${company.name} ${price(company.newest.avgPrice)} · Stockmarket` : "Stockmarket";
 }
 

@@ -22,7 +22,7 @@ const KIOSK_PAGE_MS = 10_000;
 
 /** What the change is told since, in words. */
 const SINCE = {
-  open: "since the page was opened",
+  open: "since opened",
   "5m": "over 5 minutes",
   "1h": "over an hour",
   "1d": "over a day",
@@ -130,6 +130,8 @@ export class Overview {
   /** Updates what changes with time alone. @param {number} now  ms since 1970 */
   tick(now) {
     if (!this.#isShown) return;
+    // The order may be due.
+    if (isLive(this.#address.sort)) this.show(this.#hidden);
     if (this.view === "table") this.#table.tick(now);
     else this.#cards.tick(now);
   }

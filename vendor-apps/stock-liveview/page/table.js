@@ -249,15 +249,10 @@ class Row {
 
   /** @param {Company["newest"]} newest */
   #showVolume({ count: all, buy, sell }) {
-    const isSplit = Boolean(buy && sell);
-    this.#volume.classList.toggle("split", isSplit);
+    this.#volume.classList.toggle("split", buy !== undefined && sell !== undefined);
     setText(this.#buys, buy && sell ? count(buy.count) : all === undefined ? "–" : count(all));
     setText(this.#sells, buy && sell ? count(sell.count) : "");
-    if (!buy || !sell) {
-      this.#volume.removeAttribute("aria-label");
-      return;
-    }
-    this.#volume.setAttribute("aria-label", `${count(buy.count)} buys, ${count(sell.count)} sells`);
+    if (!buy || !sell) return;
     this.#balance.style.inlineSize = `${((100 * buy.count) / Math.max(buy.count + sell.count, 1)).toFixed(1)}%`;
   }
 }

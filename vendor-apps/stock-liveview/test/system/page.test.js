@@ -105,7 +105,7 @@ describe("the page", () => {
     const msft = card(page, "MSFT");
     await eventually(async () => (await shownPrice(msft)) === "309.50", "the newest average");
     assert.equal(await msft.locator(".change-text").textContent(), "0.00 (0.00 %)");
-    assert.equal(await msft.locator(".since").textContent(), "since the page was opened");
+    assert.equal(await msft.locator(".since").textContent(), "since opened");
     assert.equal(await msft.locator('[data-fact="buy"]').textContent(), "310.00");
     assert.equal(await msft.locator('[data-fact="sell"]').textContent(), "309.00");
     assert.equal(await msft.locator('[data-fact="low"]').textContent(), "289.50");
