@@ -158,6 +158,10 @@ function isInformed() {
 }
 
 function showDetail() {
+  if (!("uPlot" in globalThis)) {
+    byId("uplot").addEventListener("load", planRedraw, { once: true });
+    return;
+  }
   const company = store.company(chosen);
   recent.want([chosen], RECENT_AVERAGES);
   if (company) {

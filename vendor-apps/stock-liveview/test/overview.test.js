@@ -1,5 +1,7 @@
 /** The logic of the overview: which companies, in which order, and what one can set. */
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { describe, it } from "node:test";
 import { MAX_WAITING, Pause } from "../page/pause.js";
 import { isLive, search, sorted } from "../page/selection.js";
@@ -18,6 +20,16 @@ function market(...companies) {
 }
 /** @param {readonly {name: string}[]} companies */
 const names = (companies) => companies.map(({ name }) => name);
+
+describe("the page's files", () => {
+  it("are all named by the page, so that a slow link loads them at once", async () => {
+    const folder = path.join(import.meta.dirname, "..", "page");
+    const page = await readFile(path.join(folder, "index.html"), "utf8");
+    const modules = (await readdir(folder)).filter((name) => name.endsWith(".js") && name !== "app.js");
+    const named = [...page.matchAll(/<link rel="modulepreload" href="[^"]*\/([\w-]+\.js)">/g)].map(([, name]) => name);
+    assert.deepEqual(named, modules.sort());
+  });
+});
 
 describe("a search", () => {
   const companies = market(...SYMBOLS.map((symbol) => newest(symbol, 1)));
