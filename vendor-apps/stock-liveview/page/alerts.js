@@ -53,7 +53,7 @@ export class Alerts {
       if (!newest) continue;
       const side = this.#thresholds.crossed(name, newest.avgPrice);
       if (!side || !canNotify || Notification.permission !== "granted") continue;
-      const { [side]: limit } = Object.fromEntries(this.#thresholds.all())[name];
+      const { [side]: limit } = this.#thresholds.get(name);
       // On phones only a service worker may notify: there the mark on the card has to do.
       try {
         new Notification(`${name} ${price(newest.avgPrice)}`, {
@@ -67,7 +67,7 @@ export class Alerts {
   }
 
   #prefill() {
-    const { above, below } = Object.fromEntries(this.#thresholds.all())[this.#name.value] ?? {};
+    const { above, below } = this.#thresholds.get(this.#name.value);
     this.#above.value = above === undefined ? "" : String(above);
     this.#below.value = below === undefined ? "" : String(below);
   }

@@ -79,9 +79,14 @@ const connection = new Connection(receive, (open, why) => {
 function receive(message) {
   if (message.type === "alive") {
     clockOffset = message.now - Date.now();
-    const { isCurrent, version } = condition;
+    const before = condition;
     condition = { ...condition, ...message };
-    if (isCurrent !== message.isCurrent || version !== message.version) planRedraw();
+    const { isCurrent, version, hiddenCompanies } = before;
+    const isSame =
+      isCurrent === condition.isCurrent &&
+      version === condition.version &&
+      hiddenCompanies === condition.hiddenCompanies;
+    if (!isSame) planRedraw();
     return false;
   }
   if (pause.isOn) return pause.keep(message);
@@ -238,9 +243,13 @@ function ownVersion() {
 
 function reloadOnce() {
   const key = "stockmarket.reloaded";
-  if (Date.now() - Number(sessionStorage.getItem(key)) < RELOAD_MS) return;
-  sessionStorage.setItem(key, String(Date.now()));
-  location.reload();
+  try {
+    if (Date.now() - Number(sessionStorage.getItem(key)) < RELOAD_MS) return;
+    sessionStorage.setItem(key, String(Date.now()));
+    location.reload();
+  } catch {
+    // Without storage it cannot tell how often it has reloaded.
+  }
 }
 
 /** Storage that a browser may deny. */

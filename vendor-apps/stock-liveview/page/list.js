@@ -152,7 +152,8 @@ export class VirtualList {
       this.#rows.set(index, row);
     }
     row.place(index, index * this.#rowHeight);
-    row.element.tabIndex = index === this.#active ? 0 : -1;
+    const tabIndex = index === this.#active ? 0 : -1;
+    if (row.element.tabIndex !== tabIndex) row.element.tabIndex = tabIndex;
   }
 
   /** Screen readers read rows in the order of the document. The row that has the focus stays where it is. */

@@ -1,12 +1,12 @@
 /**
  * Prices of some time ago, of every company, for the change since then. They are read while they are wanted.
  */
-import { PAST } from "./contract.js";
-
 /** How often the prices of each time ago are read again. What was five minutes ago changes faster than a day ago. */
 const REFRESH_MS = { "5m": 15_000, "1h": 60_000, "1d": 5 * 60_000 };
 const FIRST_RETRY_MS = 2000;
 const LAST_RETRY_MS = 60_000;
+/** A hidden page reads them when it is looked at again. */
+const HIDDEN_MS = 24 * 3_600_000;
 
 /** @typedef {import("./contract.js").PastName} PastName */
 
@@ -49,7 +49,7 @@ export class Past {
         this.#onChange();
       }
       const isHidden = document.visibilityState !== "visible";
-      await untilLater(prices ? REFRESH_MS[ago] : isHidden ? PAST["1d"] : retryMs, signal);
+      await untilLater(prices ? REFRESH_MS[ago] : isHidden ? HIDDEN_MS : retryMs, signal);
       retryMs = prices ? FIRST_RETRY_MS : Math.min(retryMs * 2, LAST_RETRY_MS);
     }
   }

@@ -171,6 +171,8 @@ class Row {
   #company;
   #revision = -1;
   #version = -1;
+  #index = -1;
+  #top = -1;
 
   /** @param {(element: HTMLElement) => void} onFocus */
   constructor(onFocus) {
@@ -179,9 +181,9 @@ class Row {
 
   /** @param {number} index @param {number} top */
   place(index, top) {
-    const { style } = this.element;
-    const transform = `translateY(${top}px)`;
-    if (style.transform !== transform) style.transform = transform;
+    if (index === this.#index && top === this.#top) return;
+    [this.#index, this.#top] = [index, top];
+    this.element.style.transform = `translateY(${top}px)`;
     this.element.setAttribute("aria-rowindex", String(index + 2));
   }
 

@@ -31,6 +31,11 @@ export class Thresholds {
     return [...this.#thresholds];
   }
 
+  /** @param {string} name @returns {Threshold} */
+  get(name) {
+    return this.#thresholds.get(name) ?? {};
+  }
+
   /** @param {string} name @param {Threshold} threshold  neither above nor below: removes it */
   set(name, threshold) {
     this.#put(name, threshold);
@@ -55,7 +60,7 @@ export class Thresholds {
 
   /** Where a price is beyond its company's threshold. @param {string} name @param {number} price @returns {"above" | "below" | ""} */
   side(name, price) {
-    const { above, below } = this.#thresholds.get(name) ?? {};
+    const { above, below } = this.get(name);
     if (above !== undefined && price > above) return "above";
     if (below !== undefined && price < below) return "below";
     return "";
