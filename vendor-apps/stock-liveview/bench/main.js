@@ -2,8 +2,9 @@
 import { cost } from "./cost.js";
 import { fanOut } from "./fan-out.js";
 import { latency } from "./latency.js";
+import { page } from "./page.js";
 
-const BENCHMARKS = { latency, cost, "fan-out": fanOut };
+const BENCHMARKS = { latency, cost, "fan-out": fanOut, page };
 
 const names = process.argv.slice(2);
 for (const name of names.length > 0 ? names : Object.keys(BENCHMARKS)) {

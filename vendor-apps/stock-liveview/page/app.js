@@ -1,40 +1,74 @@
 /**
  * The page: messages of the live view go into the store, and the overview or the detail view shows it.
  */
+import { read, write } from "./address.js";
+import { Alerts } from "./alerts.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
 import { Detail } from "./detail.js";
-import { byId, setText } from "./dom.js";
-import { clock, price } from "./format.js";
-import { CARD_POINTS, Overview } from "./overview.js";
+import { byId, setData, setText } from "./dom.js";
+import { count, price } from "./format.js";
+import { Freshness } from "./freshness.js";
+import { Overview } from "./overview.js";
+import { Past } from "./past.js";
+import { Pause } from "./pause.js";
 import { Recent } from "./recent.js";
 import { status } from "./status.js";
 import { Store } from "./store.js";
+import { Thresholds } from "./thresholds.js";
+import { Toolbar } from "./toolbar.js";
+
+/** The page is drawn at most so often, however many windows close. */
+const REDRAW_MS = 100;
+/** A screen on the wall reloads itself for a new version at most so often: while live views of both run, they take turns. */
+const RELOAD_MS = 10 * 60_000;
 
 const store = new Store();
-const overview = new Overview();
 const recent = new Recent(store, planRedraw);
+const past = new Past(() => overview.refresh());
+const pause = new Pause();
+const freshness = new Freshness();
+const thresholds = new Thresholds(localStorageOrNone());
+const alerts = new Alerts(
+  thresholds,
+  () => store.companies(),
+  () => overview.refresh(),
+);
+const overview = new Overview(
+  read(location),
+  {
+    companies: () => store.companies(),
+    pastPrice: (name) => past.priceOf(name),
+    side: ({ name, newest }) => thresholds.side(name, newest.avgPrice),
+    now: viewTime,
+    want: (names, depth) => recent.want(names, depth),
+  },
+  sortBy,
+);
+const toolbar = new Toolbar(choose, () => overview.focus());
 /** @type {Detail | undefined} */
 let detail;
 /** The company in the address; empty for the overview. */
 let chosen = "";
+/** Where the overview was scrolled to. */
+let overviewTop = 0;
 
 let hasEverConnected = false;
 let isOpen = false;
-/** Whether the live view says that its data is current. */
-let isCurrent = true;
-/** How far the live view is behind the database, ms. */
-let lagMs = 0;
+/** Whether a live view has told the whole market. */
+let isMarketTold = false;
 /** Why a live view refuses this page; or empty. */
 let refusal = "";
-/** Version of the page, as the first live view told it. */
-let version = "";
+/** The live view's last `alive`. */
+let condition = { isCurrent: true, lagMs: 0, server: "", version: "", hiddenCompanies: 0 };
 /** The live view's clock minus ours, ms. */
 let clockOffset = 0;
-let serverName = "";
+/** When the page was paused, by the live view's clock. */
+let pausedAt = 0;
 let isRedrawPlanned = false;
+let redrawnAt = Number.NEGATIVE_INFINITY;
 
-new Connection(receive, (open, why) => {
+const connection = new Connection(receive, (open, why) => {
   isOpen = open;
   refusal = why;
   if (open) hasEverConnected = true;
@@ -43,17 +77,34 @@ new Connection(receive, (open, why) => {
 
 /** @param {any} message @returns {boolean} whether the page has all it needs now */
 function receive(message) {
+  if (message.type === "alive") {
+    clockOffset = message.now - Date.now();
+    const before = condition;
+    condition = { ...condition, ...message };
+    const { isCurrent, version, hiddenCompanies } = before;
+    const isSame =
+      isCurrent === condition.isCurrent &&
+      version === condition.version &&
+      hiddenCompanies === condition.hiddenCompanies;
+    if (!isSame) planRedraw();
+    return false;
+  }
+  if (pause.isOn) return pause.keep(message);
   planRedraw();
+  return take(message);
+}
+
+/** @param {any} message @returns {boolean} whether the page has all it needs now */
+function take(message) {
   switch (message.type) {
-    case "alive":
-      clockOffset = message.now - Date.now();
-      ({ isCurrent, lagMs, server: serverName } = message);
-      version ||= message.version;
-      return false;
     case "market":
-      return store.receiveMarket(message);
+      if (!store.receiveMarket(message)) return false;
+      isMarketTold = true;
+      return true;
     case "averages":
       store.receiveAverages(message.averages);
+      freshness.note(message.averages, now());
+      alerts.check();
       return true;
     case "changed":
       store.receiveChanged(message.companies);
@@ -61,8 +112,8 @@ function receive(message) {
     case "prices":
       // The original live view, beside ours behind the same load balancer, says nothing else.
       store.receivePrices(message.prices, now());
-      isCurrent = true;
-      serverName = "";
+      condition = { ...condition, isCurrent: true, lagMs: 0, server: "", version: "" };
+      isMarketTold = true;
       return true;
     default:
       // A newer live view may send other types.
@@ -75,98 +126,211 @@ function now() {
   return Date.now() + clockOffset;
 }
 
-/** Redraws at most once for each frame, and never in a hidden tab. */
+/** The time that the page shows. */
+function viewTime() {
+  return pause.isOn ? pausedAt : now();
+}
+
+/** Redraws at most once in REDRAW_MS, and never in a hidden tab. */
 function planRedraw() {
   if (isRedrawPlanned) return;
   isRedrawPlanned = true;
-  requestAnimationFrame(() => {
-    isRedrawPlanned = false;
-    redraw();
-  });
+  setTimeout(
+    () =>
+      requestAnimationFrame(() => {
+        isRedrawPlanned = false;
+        redrawnAt = performance.now();
+        redraw();
+      }),
+    Math.max(redrawnAt + REDRAW_MS - performance.now(), 0),
+  );
 }
 
 function redraw() {
-  const companies = store.companies();
-  const isEmpty = companies.length === 0;
-  byId("waiting").hidden = !(isEmpty && hasEverConnected);
-  byId("overview").hidden = isEmpty || chosen !== "";
+  const isEmpty = store.companies().length === 0;
+  const isOverview = chosen === "" && !isEmpty;
+  byId("waiting").hidden = !(isEmpty && isInformed());
+  byId("overview").hidden = !isOverview;
+  byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
-  if (isEmpty) {
-    showWhyWaiting();
-  } else if (chosen === "") {
-    recent.want(
-      companies.map(({ name }) => name),
-      CARD_POINTS,
-    );
-    overview.show(companies);
-  } else {
-    const company = store.company(chosen);
-    recent.want([chosen], RECENT_AVERAGES);
-    if (company) detail?.show(company);
-    else detail?.showNothing(`There is no window of ${chosen} yet.`);
+  setData(document.documentElement, "view", isOverview ? overview.view : chosen ? "detail" : "waiting");
+  if (isOverview) {
+    toolbar.show(read(location), overview.view);
+    overview.show(condition.hiddenCompanies);
+  } else if (!isEmpty) {
+    showDetail();
   }
-  tick();
+  showRest();
+}
+
+/** Whether the page knows what there is, or that it cannot be known now. */
+function isInformed() {
+  return hasEverConnected && (isMarketTold || !condition.isCurrent);
+}
+
+function showDetail() {
+  if (!("uPlot" in globalThis)) {
+    byId("uplot").addEventListener("load", planRedraw, { once: true });
+    return;
+  }
+  const company = store.company(chosen);
+  recent.want([chosen], RECENT_AVERAGES);
+  if (company) {
+    detail?.show(company);
+    detail?.tick(company, viewTime());
+  } else detail?.showNothing(`There is no window of ${chosen} yet.`);
 }
 
 /** Updates what changes with time alone. */
 function tick() {
-  const time = now();
-  overview.tick(store.companies(), time);
+  const time = viewTime();
+  overview.tick(time);
   const company = store.company(chosen);
   if (company) detail?.tick(company, time);
+  showRest();
+}
+
+/** What is there in every view. */
+function showRest() {
   showStatus();
-  setText(byId("clock"), clock(time));
+  showPause();
+  const company = store.company(chosen);
   document.title = company ? `${company.name} ${price(company.newest.avgPrice)} · Stockmarket` : "Stockmarket";
 }
 
 function showStatus() {
   const companies = store.companies();
-  const { state, text } = status({
-    isOpen,
-    hasEverConnected,
+  const { isCurrent, lagMs } = condition;
+  const told = status({
+    isOpen: isOpen && isInformed(),
+    hasEverConnected: isInformed(),
     refusal,
     isCurrent,
     lagMs,
     companies,
-    now: now(),
+    now: viewTime(),
   });
-  byId("status").dataset.state = state;
-  document.documentElement.dataset.state = state;
-  setText(byId("status-text"), text);
-  setText(byId("server"), serverName ? `Served by ${serverName}` : "");
+  setData(document.documentElement, "state", told.state);
+  setText(byId("waiting-why"), told.why);
+  freshness.show(told, { companies, condition, now: now() });
+  const isOther = isOpen && condition.version !== "" && condition.version !== ownVersion();
+  byId("reload").hidden = !isOther;
+  if (isOther && read(location).kiosk) reloadOnce();
 }
 
-function showWhyWaiting() {
-  setText(
-    byId("waiting-why"),
-    isCurrent
-      ? "No company has a full window of trades yet. The first average appears here by itself."
-      : "The live view cannot reach the database. It keeps trying, and so does this page.",
-  );
+function showPause() {
+  const button = byId("pause");
+  button.setAttribute("aria-pressed", String(pause.isOn));
+  setText(byId("pause-text"), pause.isOn ? `Paused, ${updatesText(pause.waiting)}` : "Pause");
+  document.documentElement.toggleAttribute("data-paused", pause.isOn);
 }
 
-function route() {
-  const name = companyInAddress();
-  if (name === chosen && detail) return;
-  const isFirst = detail === undefined && chosen === "" && !hasEverConnected;
-  chosen = name;
-  detail?.destroy();
-  detail = chosen ? new Detail(chosen, planRedraw) : undefined;
+/** @param {number} updates */
+function updatesText(updates) {
+  return updates === 1 ? "1 update waits" : `${count(updates)} updates wait`;
+}
+
+function togglePause() {
+  if (pause.isOn) {
+    const messages = pause.end();
+    if (messages) messages.forEach(take);
+    else connection.reconnect();
+  } else {
+    pausedAt = now();
+    pause.start();
+  }
   redraw();
-  scrollTo(0, 0);
-  // Moves the focus, so that keyboards and screen readers continue in the new view.
-  if (!isFirst) (detail ?? { focus: () => byId("main").focus({ preventScroll: true }) }).focus();
 }
 
-function companyInAddress() {
-  const fragment = location.hash.slice(1);
+/** The version of this page is in the address of its files. */
+function ownVersion() {
+  return new URL(import.meta.url).pathname.split("/").at(-2);
+}
+
+function reloadOnce() {
+  const key = "stockmarket.reloaded";
   try {
-    return decodeURIComponent(fragment);
+    if (Date.now() - Number(sessionStorage.getItem(key)) < RELOAD_MS) return;
+    sessionStorage.setItem(key, String(Date.now()));
+    location.reload();
   } catch {
-    return fragment;
+    // Without storage it cannot tell how often it has reloaded.
   }
 }
 
+/** Storage that a browser may deny. */
+function localStorageOrNone() {
+  try {
+    return localStorage;
+  } catch {
+    return { getItem: () => null, setItem: () => {} };
+  }
+}
+
+/** Puts a choice into the address, and shows it. @param {Partial<import("./address.js").Address>} patch */
+function choose(patch) {
+  const address = { ...read(location), ...patch };
+  history.replaceState(history.state, "", write(address));
+  follow(address);
+}
+
+/** Shows what the address says of the overview. @param {import("./address.js").Address} address */
+function follow(address) {
+  past.want(address.change === "open" ? undefined : address.change);
+  overview.go(address);
+  document.documentElement.toggleAttribute("data-kiosk", address.kiosk);
+  if (store.companies().length > 0) redraw();
+}
+
+/** Symbols are sorted from A, numbers from the largest; again, the other way round. @param {string} column */
+function sortBy(column) {
+  const { sort } = read(location);
+  const isDescending = sort.column === column ? !sort.isDescending : column !== "symbol";
+  choose({ sort: { column, isDescending } });
+}
+
+function route() {
+  const address = read(location);
+  const name = address.company;
+  const isFirst = detail === undefined && chosen === "" && !hasEverConnected;
+  if (name === chosen && !isFirst) {
+    follow(address);
+    return;
+  }
+  const left = chosen;
+  if (left === "") overviewTop = scrollY;
+  chosen = name;
+  detail?.destroy();
+  detail = chosen ? new Detail(chosen, planRedraw) : undefined;
+  if (chosen) overview.leave();
+  follow(address);
+  redraw();
+  if (isFirst) return;
+  // Moves the focus, so that keyboards and screen readers continue in the new view.
+  if (detail) {
+    scrollTo(0, 0);
+    detail.focus();
+    return;
+  }
+  scrollTo(0, overviewTop);
+  if (overview.has(left)) overview.focus(left);
+  else byId("main").focus({ preventScroll: true });
+}
+
+/** Keys that work everywhere but where one writes. */
+addEventListener("keydown", (event) => {
+  const isWriting =
+    event.target instanceof Element && event.target.matches("input:not([type=radio]), select, textarea");
+  if (isWriting || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "p") togglePause();
+  else if (event.key === "/" && !byId("toolbar").hidden) {
+    event.preventDefault();
+    toolbar.focus();
+  } else if (event.key === "Escape" && !byId("toolbar").hidden) toolbar.clear();
+});
+byId("pause").addEventListener("click", togglePause);
+byId("reload").addEventListener("click", () => location.reload());
+byId("set-alert").addEventListener("click", () => alerts.open(overview.active()));
 // The fragment is the company's name, so the skip link must not change it.
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();

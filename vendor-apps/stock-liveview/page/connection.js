@@ -91,6 +91,11 @@ export class Connection {
     }
   }
 
+  /** Connects anew, to be told everything again. */
+  reconnect() {
+    if (this.#socket) this.#lost();
+  }
+
   #checkSilence() {
     const limit = this.#isOpen ? SILENCE_MS : CONNECT_MS;
     if (this.#socket && performance.now() - this.#lastHeard > limit) this.#lost();

@@ -17,6 +17,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Sets a data attribute only where it changed: styles depend on it. @param {HTMLElement} element @param {string} name @param {string} value */
+export function setData(element, name, value) {
+  if (element.dataset[name] !== value) element.dataset[name] = value;
+}
+
 /** A copy of the template's first element. @param {string} id */
 export function fromTemplate(id) {
   const { content } = /** @type {HTMLTemplateElement} */ (byId(id));

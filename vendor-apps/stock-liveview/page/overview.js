@@ -1,153 +1,245 @@
 /**
- * The overview: a card for every company, and a row of bars for each below.
+ * The overview of all companies: which ones, in which order, as cards or as a table.
  */
-import { byId, factSetter, find, fromTemplate, setText } from "./dom.js";
-import { companyColour } from "./drawing.js";
-import { ago, count, price } from "./format.js";
-import { priceSetter } from "./price.js";
-import { average, rhythm } from "./rhythm.js";
-import { sparkline } from "./sparkline.js";
-import { isQuiet } from "./store.js";
+import { Cards, CARD_POINTS } from "./cards.js";
+import { byId, setText } from "./dom.js";
+import { count } from "./format.js";
+import { isLive, search, sorted } from "./selection.js";
+import { onColours } from "./surface.js";
+import { ROW_POINTS, Table } from "./table.js";
 
 /** @typedef {import("./store.js").Company} Company */
+/** @typedef {import("./address.js").Address} Address */
 
-/** Windows in a card's chart: a minute at the default rate. */
-export const CARD_POINTS = 60;
+/** Up to so many companies are shown as cards unless the address says otherwise. */
+const FEW = 12;
+/** Rows sorted by something that changes move at most this often. */
+const RESORT_MS = 2000;
+/** They stay where they are for so long after the pointer has moved over them, or they were scrolled. */
+const HOLD_MS = 3000;
+/** A screen on the wall shows each page of the table for this long. */
+const KIOSK_PAGE_MS = 10_000;
 
-/** A part of the page. `show` is called for new data, `tick` every second. @typedef {{element: HTMLElement, show: (company: Company) => void, tick: (company: Company, now: number) => void}} View */
+/** What the change is told since, in words. */
+const SINCE = {
+  open: "since opened",
+  "5m": "over 5 minutes",
+  "1h": "over an hour",
+  "1d": "over a day",
+};
+
+/**
+ * What cards and rows need beside their company.
+ * @typedef {object} Context
+ * @property {number} version                                grows when any of the others would answer differently
+ * @property {(company: Company) => number | undefined} base  the price that its change is told against
+ * @property {string} since                                  what the change is told since, in words
+ * @property {(company: Company) => string} side              where it is beyond its threshold: above, below or empty
+ * @property {() => number} now                              ms since 1970, by the live view's clock
+ */
+
+/**
+ * @typedef {object} Sources
+ * @property {() => readonly Company[]} companies  in alphabetical order
+ * @property {(company: string) => number | undefined} pastPrice
+ * @property {(company: Company) => string} side
+ * @property {() => number} now
+ * @property {(names: string[], depth: number) => void} want  asks for the points of charts
+ */
 
 export class Overview {
+  #sources;
   #cards;
-  #rows;
-  #about;
-  /** @type {Map<string, {card: View, row: View}>} */
-  #views = new Map();
+  #table;
+  /** @type {Address} */
+  #address;
+  #version = 0;
+  /** @type {readonly Company[]} */
+  #companies = [];
+  /** @type {readonly Company[]} */
+  #shown = [];
+  /** What the order depends on, but for the companies. */
+  #orderedBy = "";
+  #orderedAt = 0;
+  #touchedAt = Number.NEGATIVE_INFINITY;
+  #isShown = false;
+  #hidden = 0;
 
-  constructor() {
-    this.#cards = byId("cards");
-    this.#rows = byId("rhythm");
-    this.#about = byId("overview-about");
+  /** @param {Address} address @param {Sources} sources @param {(column: string) => void} onSort */
+  constructor(address, sources, onSort) {
+    this.#address = address;
+    this.#sources = sources;
+    this.#cards = new Cards(() => this.#want());
+    this.#table = new Table({ onSort, onChange: () => this.#want() });
+    for (const place of [byId("table-body"), byId("cards")]) {
+      place.addEventListener("pointermove", () => this.#touch(), { passive: true });
+    }
+    byId("table").addEventListener("scroll", () => this.#touch(), { passive: true });
+    onColours(() => {
+      this.#cards.redraw();
+      this.refresh();
+    });
+    if (address.kiosk) setInterval(() => this.#nextPage(), KIOSK_PAGE_MS);
   }
 
-  /** @param {readonly Company[]} companies  in alphabetical order */
-  show(companies) {
-    const names = new Set(companies.map(({ name }) => name));
-    for (const [name, { card, row }] of this.#views) {
-      if (names.has(name)) continue;
-      card.element.remove();
-      row.element.remove();
-      this.#views.delete(name);
+  /** Cards or table. */
+  get view() {
+    return this.#address.view || (this.#sources.companies().length <= FEW ? "cards" : "table");
+  }
+
+  /** Shows what the address asks for. @param {Address} address */
+  go(address) {
+    const isOther = address.q !== this.#address.q || address.sort.column !== this.#address.sort.column;
+    this.#address = address;
+    this.refresh();
+    if (isOther) this.#table.scrollToTop();
+  }
+
+  /** Draws everything again: what companies are compared with has changed. */
+  refresh() {
+    this.#version += 1;
+    if (this.#isShown) this.show(this.#hidden);
+  }
+
+  /** @param {number} hiddenCompanies  that the live view does not show */
+  show(hiddenCompanies) {
+    this.#isShown = true;
+    this.#hidden = hiddenCompanies;
+    const isTable = this.view === "table";
+    byId("table").hidden = !isTable;
+    byId("cards").hidden = isTable;
+    this.#order();
+    const context = this.#context();
+    if (isTable) {
+      this.#cards.clear();
+      byId("rhythm-panel").hidden = true;
+      this.#table.showSort(this.#address.sort);
+      this.#table.show(this.#shown, context);
+    } else {
+      this.#cards.show(this.#shown, context);
     }
-    companies.forEach((company, index) => {
-      let views = this.#views.get(company.name);
-      if (!views) {
-        views = { card: createCard(company), row: createRow(company) };
-        this.#views.set(company.name, views);
-        this.#cards.insertBefore(views.card.element, this.#cards.children[index] ?? null);
-        this.#rows.insertBefore(views.row.element, this.#rows.children[index] ?? null);
-      }
-      views.card.show(company);
-      views.row.show(company);
-    });
-    const trades = companies[0]?.newest.count;
-    setText(
-      this.#about,
-      trades === undefined
-        ? "Over each window of trades, as it closes"
-        : `Over each window of ${count(trades)} trades, as it closes`,
+    this.#describe();
+    this.#want();
+  }
+
+  /** The overview is left: nothing of it is drawn. */
+  leave() {
+    this.#isShown = false;
+  }
+
+  /** Updates what changes with time alone. @param {number} now  ms since 1970 */
+  tick(now) {
+    if (!this.#isShown) return;
+    // The order may be due.
+    if (isLive(this.#address.sort)) this.show(this.#hidden);
+    if (this.view === "table") this.#table.tick(now);
+    else this.#cards.tick(now);
+  }
+
+  /** Moves the keyboard to a company, or to the first one. @param {string} [name] */
+  focus(name) {
+    if (this.view === "table") this.#table.focus(name);
+    else this.#cards.focus(name);
+  }
+
+  /** Whether a company is listed. @param {string} name */
+  has(name) {
+    return this.#shown.some((company) => company.name === name);
+  }
+
+  /** The company that has the keyboard in the table. */
+  active() {
+    return this.view === "table" ? this.#table.active()?.name : undefined;
+  }
+
+  /** Whether anything is listed. */
+  get isEmpty() {
+    return this.#shown.length === 0;
+  }
+
+  /** @returns {Context} */
+  #context() {
+    const { change } = this.#address;
+    const { pastPrice, side, now } = this.#sources;
+    return {
+      version: this.#version,
+      base: change === "open" ? ({ first }) => first : ({ name }) => pastPrice(name),
+      since: SINCE[change],
+      side,
+      now,
+    };
+  }
+
+  /** Puts the companies in order when it is due. */
+  #order() {
+    const companies = this.#sources.companies();
+    const { q, sort, change } = this.#address;
+    const orderedBy = JSON.stringify([q, sort, change]);
+    const now = performance.now();
+    const isSame = companies === this.#companies && orderedBy === this.#orderedBy;
+    if (isSame && (!isLive(sort) || now - this.#orderedAt < RESORT_MS || this.#isHeld(now))) return;
+    [this.#companies, this.#orderedBy, this.#orderedAt] = [companies, orderedBy, now];
+    const shown = sorted(search(companies, q), sort, this.#context().base);
+    const isEqual =
+      shown.length === this.#shown.length && shown.every((company, index) => company === this.#shown[index]);
+    if (!isEqual) this.#shown = shown;
+  }
+
+  /** While somebody reads or points at rows, they stay where they are. @param {number} now */
+  #isHeld(now) {
+    const focused = document.activeElement;
+    const hasKeyboard = byId("table-body").contains(focused) || byId("cards").contains(focused);
+    return hasKeyboard || now - this.#touchedAt < HOLD_MS;
+  }
+
+  #touch() {
+    this.#touchedAt = performance.now();
+  }
+
+  #want() {
+    if (!this.#isShown) return;
+    const isTable = this.view === "table";
+    const visible = isTable ? this.#table.visible() : this.#cards.visible();
+    this.#sources.want(
+      visible.map(({ name }) => name),
+      isTable ? ROW_POINTS : CARD_POINTS,
     );
   }
 
-  /** @param {readonly Company[]} companies @param {number} now  ms since 1970 */
-  tick(companies, now) {
-    for (const company of companies) this.#views.get(company.name)?.card.tick(company, now);
+  #describe() {
+    const all = this.#companies.length;
+    const trades = this.#companies[0]?.newest.count;
+    const windows =
+      trades === undefined
+        ? "Over each window of trades, as it closes"
+        : `Over each window of ${count(trades)} trades, as it closes`;
+    setText(byId("overview-about"), windows);
+    const listed = this.#address.q ? `${count(this.#shown.length)} of ${companiesText(all)}` : companiesText(all);
+    const hidden = this.#hidden > 0 ? `. ${moreText(this.#hidden)} not shown` : "";
+    setText(byId("overview-count"), `${listed}${hidden}`);
+    byId("no-match").hidden = this.#shown.length > 0;
+    setText(byId("no-match-text"), `No company’s symbol contains “${this.#address.q}”.`);
+  }
+
+  #nextPage() {
+    if (!this.#isShown || document.visibilityState !== "visible") return;
+    if (this.view === "table") {
+      this.#table.nextPage();
+      return;
+    }
+    const { scrollingElement } = document;
+    if (!scrollingElement) return;
+    const { scrollTop, clientHeight, scrollHeight } = scrollingElement;
+    scrollingElement.scrollTop = scrollTop + clientHeight >= scrollHeight - 1 ? 0 : scrollTop + clientHeight;
   }
 }
 
-/** @param {Company} company @returns {View} */
-function createCard({ name, colour: number }) {
-  const element = fromTemplate("card-template");
-  element.style.setProperty("--colour", `var(${companyColour(number)})`);
-  element.dataset.company = name;
-  const link = /** @type {HTMLAnchorElement} */ (find(element, "h2 a"));
-  link.textContent = name;
-  link.href = `#${encodeURIComponent(name)}`;
-  const chart = find(element, ".chart");
-  const age = find(element, ".age");
-  const facts = factSetter(element);
-  const showPrice = priceSetter(element);
-  const balance = find(element, ".balance span");
-  const track = find(element, ".track span");
-  /** @type {ReturnType<typeof sparkline> | undefined} */
-  let draw;
-
-  return {
-    element,
-    show(company) {
-      const { newest, points } = company;
-      showPrice(company);
-      draw ??= sparkline(chart, companyColour(number));
-      draw({
-        time: points.time.slice(-CARD_POINTS),
-        avgPrice: points.avgPrice.slice(-CARD_POINTS),
-        buy: [],
-        sell: [],
-      });
-      chart.setAttribute("aria-label", chartLabel(points.avgPrice.slice(-CARD_POINTS)));
-      facts("buy", price(newest.buy?.avgPrice));
-      facts("sell", price(newest.sell?.avgPrice));
-      facts("low", price(newest.minPrice));
-      facts("high", price(newest.maxPrice));
-      const { buy, sell, minPrice, maxPrice, avgPrice } = newest;
-      find(element, ".sides").hidden = !buy || !sell;
-      if (buy && sell) balance.style.inlineSize = percent(buy.count, buy.count + sell.count);
-      find(element, ".spread").hidden = minPrice === undefined || maxPrice === undefined;
-      if (minPrice !== undefined && maxPrice !== undefined) {
-        track.style.insetInlineStart = percent(avgPrice - minPrice, maxPrice - minPrice);
-      }
-    },
-    tick(company, now) {
-      const quiet = isQuiet(company, now);
-      element.classList.toggle("quiet", quiet);
-      const since = ago(now - company.newest.seenAt);
-      setText(age, quiet ? `Quiet, last ${since}` : since);
-    },
-  };
+/** @param {number} number */
+function companiesText(number) {
+  return number === 1 ? "1 company" : `${count(number)} companies`;
 }
 
-/** @param {Company} company @returns {View} */
-function createRow({ name, colour: number }) {
-  const element = fromTemplate("rhythm-template");
-  element.style.setProperty("--colour", `var(${companyColour(number)})`);
-  find(element, ".rhythm-name").textContent = name;
-  const mean = find(element, ".rhythm-mean");
-  const canvas = /** @type {HTMLCanvasElement} */ (find(element, "canvas"));
-  const draw = rhythm(canvas, companyColour(number));
-  return {
-    element,
-    show({ points: { avgPrice } }) {
-      draw(avgPrice);
-      const middle = average(avgPrice);
-      const deviation = Math.sqrt(average(avgPrice.map((value) => (value - middle) ** 2)));
-      setText(mean, `${price(middle)} ± ${price(deviation)}`);
-      canvas.setAttribute(
-        "aria-label",
-        `${name}, ${count(avgPrice.length)} windows: mean ${price(middle)}, standard deviation ${price(deviation)}`,
-      );
-    },
-    tick() {},
-  };
-}
-
-/** @param {number[]} prices */
-function chartLabel(prices) {
-  const lowest = price(Math.min(...prices));
-  const highest = price(Math.max(...prices));
-  return `The last ${prices.length} windows: from ${price(prices[0])} to ${price(prices.at(-1))}, lowest ${lowest}, highest ${highest}`;
-}
-
-/** @param {number} part @param {number} whole */
-function percent(part, whole) {
-  const share = whole > 0 ? part / whole : 0.5;
-  return `${(Math.min(Math.max(share, 0), 1) * 100).toFixed(2)}%`;
+/** @param {number} number */
+function moreText(number) {
+  return number === 1 ? "1 more company is" : `${count(number)} more companies are`;
 }

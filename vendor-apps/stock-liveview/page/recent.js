@@ -8,6 +8,8 @@ import { MAX_RECENT_POINTS } from "./contract.js";
 const MAX_ADDRESS = 4000;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
+/** A company that a live view does not know (yet) is asked for again after this time. */
+const UNKNOWN_RETRY_MS = 5000;
 
 export class Recent {
   #store;
@@ -16,6 +18,8 @@ export class Recent {
   #names = [];
   #depth = 0;
   #isReading = false;
+  /** Companies that are not asked for before a time, ms of the monotonic clock. @type {Map<string, number>} */
+  #notBefore = new Map();
 
   /** @param {import("./store.js").Store} store @param {() => void} onChange  called when points have arrived */
   constructor(store, onChange) {
@@ -57,7 +61,7 @@ export class Recent {
     const resets = new Map();
     for (const name of this.#names) {
       const company = this.#store.company(name);
-      if (!company || company.depth >= depth) continue;
+      if (!company || company.depth >= depth || (this.#notBefore.get(name) ?? 0) > performance.now()) continue;
       query.append("company", name);
       resets.set(name, company.resets);
       if ((resets.size + 1) * depth > MAX_RECENT_POINTS || query.toString().length > MAX_ADDRESS) break;
@@ -71,9 +75,11 @@ export class Recent {
       const response = await fetch(`recent?${query}`);
       if (!response.ok) return false;
       const { companies } = await response.json();
-      for (const recent of companies) this.#store.receiveRecent(recent, depth, resets.get(recent.company) ?? -1);
-      // One that the answering live view does not know (yet) is not asked for again and again.
-      for (const [name, before] of resets) this.#store.receiveNothing(name, depth, before);
+      for (const name of resets.keys()) this.#notBefore.set(name, performance.now() + UNKNOWN_RETRY_MS);
+      for (const recent of companies) {
+        this.#store.receiveRecent(recent, depth, resets.get(recent.company) ?? -1);
+        this.#notBefore.delete(recent.company);
+      }
       return true;
     } catch {
       return false;

@@ -1,72 +1,78 @@
 /**
- * A row of bars: each window's distance from the mean, above or below the middle.
+ * "Around the mean": a row of bars for each company, each bar a window's distance from the mean of all.
  */
-import { colour, follow, onSchemeChange, withAlpha } from "./drawing.js";
+import { average, distances } from "./deviation.js";
+import { find, fromTemplate, setText } from "./dom.js";
+import { companyColour, withAlpha } from "./drawing.js";
+import { count, price } from "./format.js";
+import { paint, Surface } from "./surface.js";
+
+/** @typedef {import("./store.js").Company} Company */
 
 /** Width of a bar, and the gap to the next, in CSS pixels. */
 const BAR = 4;
 const GAP = 1.5;
 
-/**
- * @param {HTMLCanvasElement} canvas
- * @param {string} colourName
- * @returns {(prices: number[]) => void} shows new prices
- */
-export function rhythm(canvas, colourName) {
-  /** @type {number[]} */
-  let shown = [];
-  const draw = () => {
-    if (canvas.clientWidth > 0) drawBars(canvas, colourName, shown);
-  };
-  follow(canvas, draw);
-  onSchemeChange(draw);
-  return (prices) => {
-    shown = prices;
-    draw();
-  };
+export class RhythmRow {
+  #name;
+  #colour;
+  #canvas;
+  #mean;
+  #surface;
+  /** @type {readonly number[]} */
+  #prices = [];
+  #revision = -1;
+
+  /** @param {Company} company */
+  constructor({ name, colour }) {
+    this.element = fromTemplate("rhythm-template");
+    this.element.style.setProperty("--colour", `var(${companyColour(colour)})`);
+    this.#name = name;
+    this.#colour = companyColour(colour);
+    this.#canvas = /** @type {HTMLCanvasElement} */ (find(this.element, "canvas"));
+    this.#mean = find(this.element, ".rhythm-mean");
+    this.#surface = new Surface(this.#canvas, () => this.draw());
+    setText(find(this.element, ".rhythm-name"), name);
+  }
+
+  /** @param {Company} company */
+  show({ points: { avgPrice }, revision }) {
+    if (revision === this.#revision) return;
+    this.#revision = revision;
+    this.#prices = avgPrice;
+    this.draw();
+    const middle = average(avgPrice);
+    const deviation = Math.sqrt(average(avgPrice.map((value) => (value - middle) ** 2)));
+    setText(this.#mean, `${price(middle)} ± ${price(deviation)}`);
+    this.#canvas.setAttribute(
+      "aria-label",
+      `${this.#name}, ${count(avgPrice.length)} windows: mean ${price(middle)}, standard deviation ${price(deviation)}`,
+    );
+  }
+
+  draw() {
+    const context = this.#surface.cleared();
+    if (context) drawBars(context, this.#surface, paint(this.#colour), this.#prices);
+  }
+
+  destroy() {
+    this.#surface.destroy();
+    this.element.remove();
+  }
 }
 
-/** @param {HTMLCanvasElement} canvas @param {string} colourName @param {number[]} prices */
-function drawBars(canvas, colourName, prices) {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const context = cleared(canvas, width, height);
+/** @param {CanvasRenderingContext2D} context @param {{width: number, height: number}} size @param {string} colour @param {readonly number[]} prices */
+function drawBars(context, { width, height }, colour, prices) {
   const middle = height / 2;
-  context.fillStyle = colour("--line");
+  context.fillStyle = paint("--line");
   context.fillRect(0, middle - 0.5, width, 1);
-
-  const base = colour(colourName);
   const bars = distances(prices, Math.floor(width / (BAR + GAP)));
   bars.forEach((distance, index) => {
     const length = Math.max(1, Math.abs(distance) * (middle - 1));
     const x = width - (bars.length - index) * (BAR + GAP);
-    context.fillStyle = withAlpha(base, distance >= 0 ? 0.95 : 0.42);
+    context.fillStyle = withAlpha(colour, distance >= 0 ? 0.95 : 0.42);
     context.beginPath();
     context.roundRect(x, distance >= 0 ? middle - length : middle, BAR, length, 1.5);
     context.fill();
   });
-}
-
-/** An empty drawing area in CSS pixels, sharp on any screen. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
-function cleared(canvas, width, height) {
-  canvas.width = Math.round(width * devicePixelRatio);
-  canvas.height = Math.round(height * devicePixelRatio);
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.scale(devicePixelRatio, devicePixelRatio);
-  return context;
-}
-
-/**
- * Distances of the newest prices from the mean of all, scaled so that the farthest one shown is 1 or -1.
- * @param {number[]} prices @param {number} limit
- */
-export function distances(prices, limit) {
-  const mean = average(prices);
-  const visible = prices.slice(-limit).map((price) => price - mean);
-  const farthest = Math.max(...visible.map(Math.abs), Number.MIN_VALUE);
-  return visible.map((distance) => distance / farthest);
-}
-
-/** @param {number[]} values @returns {number} the mean; 0 when there are none */
-export function average(values) {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(values.length, 1);
 }

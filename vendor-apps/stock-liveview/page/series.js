@@ -10,6 +10,9 @@ const PAUSE_INTERVALS = 6;
 /** Shorter ones are no pause, whatever the usual interval is. */
 const MIN_PAUSE_MS = 5000;
 
+/** A small chart shows this time before the newest window, or more where windows are rare. */
+const SPAN_MS = 5 * 60_000;
+const SPAN_INTERVALS = 60;
 /** Values at ascending times; a null breaks the line. @typedef {{time: number[], value: (number | null)[]}} Line */
 
 /** Lowest, average and highest value at ascending times. @typedef {{time: number[], low: (number | null)[], average: (number | null)[], high: (number | null)[]}} Band */
@@ -46,6 +49,17 @@ export function countWithin(times, span) {
   let first = times.length;
   while (first > 0 && times[first - 1] >= since) first -= 1;
   return times.length - first;
+}
+
+/**
+ * The part of a company's points that a small chart shows, in order of time.
+ * @param {Pick<import("./store.js").Points, "time" | "avgPrice">} points
+ * @returns {{time: readonly number[], avgPrice: readonly number[]}}
+ */
+export function lastMinutes({ time, avgPrice }) {
+  const times = ascending(time);
+  const shown = countWithin(times, Math.max(SPAN_MS, SPAN_INTERVALS * usualInterval(times)));
+  return { time: times.slice(-shown), avgPrice: avgPrice.slice(-shown) };
 }
 
 /**

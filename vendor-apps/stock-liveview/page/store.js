@@ -13,6 +13,8 @@ const QUIET_INTERVALS = 5;
 const QUIET_MS = 10_000;
 /** Points that may exceed the limit before they are removed, all at once. */
 const SLACK = 64;
+/** Points of a company whose history was never read: it is not on the screen. */
+const UNREAD_POINTS = 32;
 
 /**
  * @typedef {object} Newest
@@ -144,12 +146,6 @@ export class Store {
     bound(company);
   }
 
-  /** Takes that a live view keeps nothing of a company. @param {string} name @param {number} depth @param {number} resets */
-  receiveNothing(name, depth, resets) {
-    const company = this.#companies.get(name);
-    if (company?.depth === 0 && company.resets === resets) company.depth = depth;
-  }
-
   /** Replaces a company's newest average, also of a company not known before. @param {Newest} newest */
   #renew(newest) {
     const { company: name } = newest;
@@ -208,8 +204,9 @@ export function usualInterval(times) {
 /** @param {Company} company @param {Newest} average */
 function append(company, { _id, time, avgPrice, buy, sell }) {
   const { points } = company;
-  // A document that is updated in place stays one point.
-  const index = points.id.at(-1) === _id ? points.id.length - 1 : points.id.length;
+  // A document that is updated in place stays one point, also when it was read before it was told.
+  const known = points.id.lastIndexOf(_id);
+  const index = known < 0 ? points.id.length : known;
   points.id[index] = _id;
   points.time[index] = time;
   points.avgPrice[index] = avgPrice;
@@ -220,7 +217,8 @@ function append(company, { _id, time, avgPrice, buy, sell }) {
 
 /** @param {Company} company */
 function bound(company) {
-  const surplus = company.points.id.length - RECENT_AVERAGES;
+  const limit = company.depth === 0 && company.told === 0 ? UNREAD_POINTS : RECENT_AVERAGES;
+  const surplus = company.points.id.length - limit;
   if (surplus <= SLACK) return;
   for (const values of Object.values(company.points)) values.splice(0, surplus);
   company.told = Math.max(company.told - surplus, 0);

@@ -47,14 +47,27 @@ export async function loadAssets() {
   }
   const version = hash.digest("hex").slice(0, 16);
   const prefix = `/assets/${version}/`;
-  const html = await readFile(path.join(PAGE_FOLDER, "index.html"), "utf8");
-  const body = Buffer.from(html.replaceAll('="assets/', `="assets/${version}/`));
+  const html = (await readFile(path.join(PAGE_FOLDER, "index.html"), "utf8"))
+    .replace(
+      "<!-- modules -->",
+      ownFiles
+        .filter((name) => name.endsWith(".js"))
+        .map(preload)
+        .join("\n    "),
+    )
+    .replaceAll('="assets/', `="assets/${version}/`);
+  const body = Buffer.from(html);
   return {
     version,
     page: { body, contentType: "text/html; charset=utf-8" },
     pageTag: `"${createHash("sha256").update(body).digest("hex").slice(0, 16)}"`,
     find: (name) => (name.startsWith(prefix) ? byName.get(name.slice(prefix.length)) : undefined),
   };
+}
+
+/** Browsers fetch a module at once, rather than when they have read those that import it. @param {string} name */
+function preload(name) {
+  return `<link rel="modulepreload" href="assets/${name}">`;
 }
 
 /** @param {string} name @param {string} file */

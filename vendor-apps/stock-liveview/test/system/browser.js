@@ -1,6 +1,8 @@
 /**
  * A real Chromium, kept from everything but the system under test.
  */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
@@ -43,4 +45,19 @@ export async function openPage(browser, options = DESKTOP) {
   page.on("request", (request) => hosts.add(new URL(request.url()).host));
   page.on("websocket", (socket) => hosts.add(new URL(socket.url()).host));
   return { page, problems, hosts, close: () => context.close() };
+}
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe-core finds wrong with a page for people with disabilities. @param {import("playwright-core").Page} page */
+export async function violations(page) {
+  // The page's own policy keeps foreign scripts out; this way in is the debugger's.
+  const client = await page.context().newCDPSession(page);
+  await client.send("Runtime.evaluate", { expression: AXE });
+  const { result } = await client.send("Runtime.evaluate", {
+    expression:
+      "axe.run(document, { resultTypes: ['violations'] }).then((found) => JSON.stringify(found.violations.map((one) => [one.id, ...one.nodes.map((node) => node.html + node.failureSummary)])))",
+    awaitPromise: true,
+  });
+  return JSON.parse(result.value);
 }
