@@ -1,6 +1,6 @@
 /** The logic of the overview: which companies, in which order, and what one can set. */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { MAX_WAITING, Pause } from "../page/pause.js";
@@ -8,6 +8,7 @@ import { isLive, search, sorted } from "../page/selection.js";
 import { lastMinutes } from "../page/series.js";
 import { Store } from "../page/store.js";
 import { Thresholds } from "../page/thresholds.js";
+import { loadAssets } from "../src/assets.js";
 import { SYMBOLS } from "./support.js";
 
 /** @param {string} company @param {number} avgPrice @param {object} [others] */
@@ -24,9 +25,9 @@ const names = (companies) => companies.map(({ name }) => name);
 describe("the page's files", () => {
   it("are all named by the page, so that a slow link loads them at once", async () => {
     const folder = path.join(import.meta.dirname, "..", "page");
-    const page = await readFile(path.join(folder, "index.html"), "utf8");
-    const modules = (await readdir(folder)).filter((name) => name.endsWith(".js") && name !== "app.js");
-    const named = [...page.matchAll(/<link rel="modulepreload" href="[^"]*\/([\w-]+\.js)">/g)].map(([, name]) => name);
+    const html = String((await loadAssets()).page.body);
+    const modules = (await readdir(folder)).filter((name) => name.endsWith(".js"));
+    const named = [...html.matchAll(/<link rel="modulepreload" href="[^"]*\/([\w-]+\.js)">/g)].map(([, name]) => name);
     assert.deepEqual(named, modules.sort());
   });
 });

@@ -168,12 +168,17 @@ describe("the store", () => {
 
   it("is bounded", () => {
     const store = new Store();
-    for (let number = 1; number <= 10 * RECENT_AVERAGES; number += 1) store.receiveAverages([average(number)]);
-    const { time } = known(store).points;
-    assert.ok(time.length >= RECENT_AVERAGES && time.length < 1.5 * RECENT_AVERAGES, `${time.length} points`);
-    assert.equal(time.at(-1), 10 * RECENT_AVERAGES);
-    read(store, 10 * RECENT_AVERAGES);
-    assert.equal(known(store).points.time.length, 1);
+    const grow = (/** @type {number} */ from) => {
+      for (let number = from; number < from + 5 * RECENT_AVERAGES; number += 1)
+        store.receiveAverages([average(number)]);
+      const { time } = known(store).points;
+      assert.equal(time.at(-1), from + 5 * RECENT_AVERAGES - 1);
+      return time.length;
+    };
+    assert.ok(grow(1) < RECENT_AVERAGES / 2, "few points of a company that is not on the screen");
+    read(store, 5 * RECENT_AVERAGES);
+    const length = grow(5 * RECENT_AVERAGES + 1);
+    assert.ok(length >= RECENT_AVERAGES && length < 1.5 * RECENT_AVERAGES, `${length} points`);
   });
 });
 
