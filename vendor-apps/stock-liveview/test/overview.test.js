@@ -127,7 +127,7 @@ describe("the points of companies", () => {
   it("are few until somebody looks", () => {
     const store = open();
     for (let time = 2; time < 1000; time += 1) store.receiveAverages([told(time)]);
-    assert.ok((store.company("A")?.points.id.length ?? 0) < 100);
+    assert.ok((store.company("A")?.points.id.length ?? 0) < 20);
     assert.equal(store.company("A")?.newest.avgPrice, 999);
   });
 });

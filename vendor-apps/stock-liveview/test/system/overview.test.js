@@ -263,6 +263,19 @@ describe("the overview of many companies", () => {
     await reloaded;
   });
 
+  it("reloads itself for a new version on a screen on the wall, but not again and again", async () => {
+    let loads = 0;
+    const { page } = await visit("?kiosk", DESKTOP, async (tab) => {
+      tab.on("load", () => (loads += 1));
+      await tampered((message) => (message.type === "alive" ? { ...message, version: "another" } : message))(tab);
+    });
+    await eventually(() => loads === 2, "it reloads");
+    await row(page, "__proto__").waitFor();
+    const told = page.waitForEvent("websocket", { timeout: 1500 }).catch(() => "nothing");
+    assert.equal(await told, "nothing", "it stays");
+    assert.equal(loads, 2);
+  });
+
   it("pauses: prices stay, updates are counted, and come afterwards", async () => {
     const { page } = await visit("?q=T00");
     const price = row(page, "T005").locator(".row-price");
