@@ -1,6 +1,6 @@
 /** The page with hundreds of companies in a real browser: does it keep up, does it rest, and how soon is it there? */
 import { setTimeout as sleep } from "node:timers/promises";
-import { DESKTOP, launch, openPage } from "../test/system/browser.js";
+import { DESKTOP, launch, longestTask, openPage, TASKS } from "../test/system/browser.js";
 import { startSystem } from "../test/system/support.js";
 import { openDatabase, window } from "../test/support.js";
 import { ms, report, verdict } from "./statistics.js";
@@ -99,7 +99,7 @@ async function watch(browser, url) {
   const longest = { cpu: 0, wall: 0 };
   const slices = Math.max(Math.round(SECONDS / 10), 1);
   for (let slice = 0; slice < slices; slice += 1) {
-    await browser.startTracing(tab, { categories: ["toplevel", "devtools.timeline"] });
+    await browser.startTracing(tab, { categories: TASKS });
     await tab.mouse.move(600, 500);
     // The last one scrolls.
     for (let step = 0; step < 20; step += 1) {
@@ -132,17 +132,4 @@ async function metrics(client) {
   await client.send("HeapProfiler.collectGarbage");
   const { metrics: values } = await client.send("Performance.getMetrics");
   return Object.fromEntries(values.map(({ name, value }) => [name, value]));
-}
-
-/** The longest task of the page's main thread, in ms. @param {{traceEvents: any[]}} trace */
-function longestTask({ traceEvents }) {
-  const scripts = traceEvents.filter(({ name }) => name === "FunctionCall");
-  const main = scripts[0] ?? {};
-  const tasks = traceEvents.filter(
-    ({ name, pid, tid }) => /RunTask$/.test(name) && pid === main.pid && tid === main.tid,
-  );
-  return {
-    cpu: Math.max(0, ...tasks.map(({ tdur = 0 }) => tdur)) / 1000,
-    wall: Math.max(0, ...tasks.map(({ dur = 0 }) => dur)) / 1000,
-  };
 }

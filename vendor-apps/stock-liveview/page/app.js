@@ -154,6 +154,7 @@ function redraw() {
   byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
   setData(document.documentElement, "view", isOverview ? overview.view : chosen ? "detail" : "waiting");
+  if (isMarketTold) loadChartLibrary();
   if (isOverview) {
     toolbar.show(read(location), overview.view);
     overview.show(condition.hiddenCompanies);
@@ -170,7 +171,7 @@ function isInformed() {
 
 function showDetail() {
   if (!("uPlot" in globalThis)) {
-    byId("uplot").addEventListener("load", planRedraw, { once: true });
+    loadChartLibrary();
     return;
   }
   const company = store.company(chosen);
@@ -179,6 +180,18 @@ function showDetail() {
     detail?.show(company);
     detail?.tick(company, viewTime());
   } else detail?.showNothing(`There is no window of ${chosen} yet.`);
+}
+
+/** Only the view of a company needs it, so on a slow link it comes after the first prices. */
+function loadChartLibrary() {
+  if (document.getElementById("uplot")) return;
+  const script = document.createElement("script");
+  script.id = "uplot";
+  script.src = new URL("uPlot.js", import.meta.url).href;
+  script.addEventListener("load", planRedraw);
+  // The next redraw tries again.
+  script.addEventListener("error", () => script.remove());
+  document.head.append(script);
 }
 
 /** Updates what changes with time alone. */
@@ -300,6 +313,7 @@ function route() {
   const left = chosen;
   if (left === "") overviewTop = scrollY;
   chosen = name;
+  if (chosen) loadChartLibrary();
   detail?.destroy();
   detail = chosen ? new Detail(chosen, planRedraw) : undefined;
   if (chosen) overview.leave();

@@ -14,7 +14,7 @@ const QUIET_MS = 10_000;
 /** Points that may exceed the limit before they are removed, all at once. */
 const SLACK = 64;
 /** Points of a company whose history was never read: it is not on the screen. */
-const UNREAD_POINTS = 32;
+const UNREAD_POINTS = 16;
 
 /**
  * @typedef {object} Newest
@@ -217,9 +217,9 @@ function append(company, { _id, time, avgPrice, buy, sell }) {
 
 /** @param {Company} company */
 function bound(company) {
-  const limit = company.depth === 0 && company.told === 0 ? UNREAD_POINTS : RECENT_AVERAGES;
-  const surplus = company.points.id.length - limit;
-  if (surplus <= SLACK) return;
+  const isUnread = company.depth === 0 && company.told === 0;
+  const surplus = company.points.id.length - (isUnread ? UNREAD_POINTS : RECENT_AVERAGES);
+  if (surplus <= (isUnread ? 0 : SLACK)) return;
   for (const values of Object.values(company.points)) values.splice(0, surplus);
   company.told = Math.max(company.told - surplus, 0);
 }

@@ -102,6 +102,37 @@ describe("the order of companies", () => {
   });
 });
 
+describe("the points of companies", () => {
+  const told = (/** @type {number} */ time) => newest("A", time, { _id: String(time), time });
+  const read = (/** @type {number[]} */ times) => ({
+    company: "A",
+    id: times.map(String),
+    time: times,
+    avgPrice: times,
+    buy: [],
+    sell: [],
+  });
+  const open = () => {
+    const store = new Store();
+    store.receiveMarket({ part: 0, parts: 1, companies: [told(1)] });
+    return store;
+  };
+
+  it("have none twice that is told after it was read", () => {
+    const store = open();
+    store.receiveRecent(read([1, 2, 3]), 60, store.company("A")?.resets ?? -1);
+    store.receiveAverages([told(2), told(3), told(4)]);
+    assert.deepEqual(store.company("A")?.points.id, ["1", "2", "3", "4"]);
+  });
+
+  it("are few until somebody looks", () => {
+    const store = open();
+    for (let time = 2; time < 1000; time += 1) store.receiveAverages([told(time)]);
+    assert.ok((store.company("A")?.points.id.length ?? 0) < 20);
+    assert.equal(store.company("A")?.newest.avgPrice, 999);
+  });
+});
+
 describe("the small charts", () => {
   /** @param {number[]} time */
   const shown = (time) => lastMinutes({ time, avgPrice: time }).time;

@@ -61,3 +61,19 @@ export async function violations(page) {
   });
   return JSON.parse(result.value);
 }
+
+/** Categories of a trace that longestTask understands. */
+export const TASKS = ["toplevel", "devtools.timeline"];
+
+/** The longest task of the page's main thread, in ms. @param {{traceEvents: any[]}} trace */
+export function longestTask({ traceEvents }) {
+  const scripts = traceEvents.filter(({ name }) => name === "FunctionCall");
+  const main = scripts[0] ?? {};
+  const tasks = traceEvents.filter(
+    ({ name, pid, tid }) => /RunTask$/.test(name) && pid === main.pid && tid === main.tid,
+  );
+  return {
+    cpu: Math.max(0, ...tasks.map(({ tdur = 0 }) => tdur)) / 1000,
+    wall: Math.max(0, ...tasks.map(({ dur = 0 }) => dur)) / 1000,
+  };
+}
