@@ -1,6 +1,7 @@
 /**
  * The page: messages of the live view go into the store, and the overview or the detail view shows it.
  */
+import { formatAddress, parseAddress } from "./address.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
 import { Detail } from "./detail.js";
@@ -95,7 +96,7 @@ function redraw() {
     overview.show(companies);
   } else {
     const company = store.company(chosen);
-    recent.want([chosen], RECENT_AVERAGES);
+    recent.want(detail?.names ?? [chosen], RECENT_AVERAGES);
     if (company) detail?.show(company);
     else detail?.showNothing(`There is no window of ${chosen} yet.`);
   }
@@ -140,25 +141,21 @@ function showWhyWaiting() {
 }
 
 function route() {
-  const name = companyInAddress();
-  if (name === chosen && detail) return;
+  const { company: name, range, with: others } = parseAddress(location.hash);
+  if (name === chosen && detail) {
+    detail.setState({ range, with: others });
+    return;
+  }
   const isFirst = detail === undefined && chosen === "" && !hasEverConnected;
   chosen = name;
   detail?.destroy();
-  detail = chosen ? new Detail(chosen, planRedraw) : undefined;
+  const onState = (/** @type {import("./detail.js").State} */ state) =>
+    history.replaceState(null, "", formatAddress({ company: name, range: state.range, with: [...state.with] }));
+  detail = chosen ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState }) : undefined;
   redraw();
   scrollTo(0, 0);
   // Moves the focus, so that keyboards and screen readers continue in the new view.
   if (!isFirst) (detail ?? { focus: () => byId("main").focus({ preventScroll: true }) }).focus();
-}
-
-function companyInAddress() {
-  const fragment = location.hash.slice(1);
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return fragment;
-  }
 }
 
 // The fragment is the company's name, so the skip link must not change it.

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RECENT_AVERAGES } from "../page/contract.js";
 import { ago, change, clock, price, priceParts } from "../page/format.js";
-import { extended } from "../page/ranges.js";
 import { average as mean, distances } from "../page/rhythm.js";
 import { status } from "../page/status.js";
 import { isQuiet, Store } from "../page/store.js";
@@ -158,25 +157,6 @@ describe("the status", () => {
   it("falls back to the time of the last news when no company is left", () => {
     const text = `Reconnecting, prices of ${clock(5000)}`;
     assert.deepEqual(status({ ...live, isOpen: false, companies: [] }), { state: "reconnecting", text });
-  });
-});
-
-describe("a longer range", () => {
-  it("gets new windows and drops old ones", () => {
-    const shown = extended(points([0, 400, 800]), points([800, 1000, 1200]), 800, 1000);
-    assert.deepEqual(shown.time, [400, 800, 1000, 1200]);
-  });
-
-  it("is not denser at its end than elsewhere", () => {
-    const span = 1_000_000;
-    let shown = points([0, 4000, 8000]);
-    let since = 8000;
-    for (let time = 8100; time <= 20_000; time += 100) {
-      shown = extended(shown, points([time]), since, span);
-      since = time;
-    }
-    assert.ok(shown.time.length < 20, `${shown.time.length} points`);
-    assert.equal(shown.time.at(-1), 20_000);
   });
 });
 

@@ -1,0 +1,202 @@
+/**
+ * What a chart shows: columns of windows over time, no denser than its pixels, and the pauses between them. Pure.
+ */
+import { newestWithin, pauseIntervals, spanOf } from "./ranges.js";
+import { ascending, columnsOf, columnWidth, commonPauses, pauses, summary } from "./series.js";
+
+/** @typedef {import("./store.js").Points} Points */
+/** @typedef {import("./ranges.js").Span} Span */
+/** A company's points. @typedef {{name: string, points: Points}} Track */
+
+/**
+ * Values of a line, one for each column. null breaks the line; undefined is no value there, and the line goes on.
+ * @typedef {(number | null | undefined)[]} Values
+ */
+
+/**
+ * @typedef {object} Picture
+ * @property {Span} whole            all that the chart can show
+ * @property {number[]} time         of each column, ms, ascending
+ * @property {boolean[]} isBreak     whether a column only marks a pause
+ * @property {number[]} windows      how many windows are in each column
+ * @property {Values[]} lines        one company: average, buy, sell; several: the change of each from its start, percent
+ * @property {Values[]} prices       several: the average price of each
+ * @property {Values} low            one company: the lowest average of each column
+ * @property {Values} high           and the highest
+ * @property {import("./series.js").Pause[]} pauses
+ * @property {Track[]} tracks        the points behind it, as far as the chart spans
+ */
+
+/**
+ * @typedef {object} Scope
+ * @property {string} range
+ * @property {Span | null} view    the part that is visible; null for all
+ * @property {number} columns      how many fit beside each other
+ */
+
+/** One company's averages, with those of buys and sells. @param {Track} track @param {Scope} scope @returns {Picture} */
+export function single({ name, points: all }, { range, view, columns }) {
+  const points = newestWithin(all, spanOf(range, ascending(all.time)));
+  const { time } = points;
+  const whole = wholeOf([time]);
+  const found = pauses(time, pauseIntervals(range, time));
+  const starts = new Set(found.map(({ from }) => from));
+  const width = widthOf([time], view ?? whole, columns);
+
+  /** @type {Picture} */
+  const picture = empty(3, whole);
+  picture.pauses = found;
+  picture.tracks = [{ name, points }];
+  for (const column of columnsOf(time, width, found)) {
+    const { first, last } = column;
+    const { low, average, high } = summary(points.avgPrice, column) ?? {};
+    picture.time.push((time[first] + time[last]) / 2);
+    picture.isBreak.push(false);
+    picture.windows.push(last - first + 1);
+    picture.low.push(low);
+    picture.high.push(high);
+    picture.lines[0].push(average);
+    picture.lines[1].push(summary(points.buy, column)?.average);
+    picture.lines[2].push(summary(points.sell, column)?.average);
+    const isBeforePause = starts.has(time[last]) && time[last + 1] > time[last];
+    if (!isBeforePause) continue;
+    picture.time.push((time[last] + time[last + 1]) / 2);
+    picture.isBreak.push(true);
+    picture.windows.push(0);
+    for (const values of [picture.low, picture.high, ...picture.lines]) values.push(null);
+  }
+  return picture;
+}
+
+/**
+ * Several companies, each as its change from the first window in the range. They share columns, so that one can read
+ * all at one time.
+ * @param {readonly Track[]} tracks @param {Scope} scope
+ * @returns {Picture}
+ */
+export function comparison(tracks, { range, view, columns }) {
+  const end = Math.max(...tracks.map(({ points }) => ascending(points.time).at(-1) ?? -Infinity));
+  const span = Math.max(...tracks.map(({ points }) => spanOf(range, ascending(points.time))));
+  const shown = tracks.map(({ name, points }) => ({ name, points: since(newestWithin(points, span), end - span) }));
+  const times = shown.map(({ points }) => points.time);
+  const whole = wholeOf(times);
+  const gaps = times.map((time) => pauses(time, pauseIntervals(range, time)));
+  const { from, to } = view ?? whole;
+  const width = columnWidth(to - from, columns);
+
+  const picture = empty(shown.length, whole);
+  picture.tracks = shown;
+  picture.pauses = commonPauses(gaps.filter((_, index) => times[index].length > 0));
+  // One in the middle of each pause, where its line breaks.
+  const instants = [...times.flat(), ...gaps.flat().map((gap) => (gap.from + gap.to) / 2)];
+  const slots = [...new Set(instants.map((at) => Math.floor(at / width)))].sort((a, b) => a - b);
+  const indexOf = new Map(slots.map((slot, index) => [slot, index]));
+  picture.time = slots.map((slot) => (slot + 0.5) * width);
+  picture.windows = slots.map(() => 0);
+  picture.lines = shown.map(() => slots.map(() => undefined));
+  picture.prices = shown.map(() => slots.map(() => undefined));
+  shown.forEach(({ points: { time, avgPrice } }, line) => {
+    const base = avgPrice[0];
+    for (const column of columnsOf(time, width, [])) {
+      const at = /** @type {number} */ (indexOf.get(Math.floor(time[column.first] / width)));
+      const price = summary(avgPrice, column)?.average;
+      picture.prices[line][at] = price;
+      picture.lines[line][at] = price === undefined ? undefined : percentChange(base, price);
+      picture.windows[at] += column.last - column.first + 1;
+    }
+    breakAt(gaps[line], picture, line);
+  });
+  picture.isBreak = picture.windows.map((count) => count === 0);
+  return picture;
+}
+
+/**
+ * The column to read at a time, which is none that only marks a pause.
+ * @param {Picture} picture @param {number} at  ms
+ * @returns {number} -1 when there is none
+ */
+export function nearest({ time, isBreak }, at) {
+  let best = -1;
+  for (let index = 0; index < time.length; index += 1) {
+    if (isBreak[index]) continue;
+    if (best < 0 || Math.abs(time[index] - at) < Math.abs(time[best] - at)) best = index;
+  }
+  return best;
+}
+
+/** The index `steps` columns away, over pauses, as far as there are any. @param {Picture} picture @param {number} index @param {number} steps */
+export function moved({ time, isBreak }, index, steps) {
+  const direction = Math.sign(steps);
+  let result = index;
+  let left = Math.abs(steps);
+  for (let at = index + direction; left > 0 && at >= 0 && at < time.length; at += direction) {
+    if (isBreak[at]) continue;
+    result = at;
+    left -= 1;
+  }
+  return result;
+}
+
+/** A line's value at a column, or its last one before it in the same stretch. @param {Values} values @param {number} index */
+export function valueAt(values, index) {
+  for (let at = index; at >= 0; at -= 1) {
+    if (values[at] !== undefined) return values[at] ?? undefined;
+  }
+  return undefined;
+}
+
+/** undefined when there is none: from 0. @param {number} from @param {number} to */
+function percentChange(from, to) {
+  return from === 0 ? undefined : ((to - from) / Math.abs(from)) * 100;
+}
+
+/** @param {number} lines @param {Span} whole @returns {Picture} */
+function empty(lines, whole) {
+  return {
+    whole,
+    time: [],
+    isBreak: [],
+    windows: [],
+    lines: Array.from({ length: lines }, () => []),
+    prices: [],
+    low: [],
+    high: [],
+    pauses: [],
+    tracks: [],
+  };
+}
+
+/** @param {readonly (readonly number[])[]} times */
+function wholeOf(times) {
+  const filled = times.filter((time) => time.length > 0);
+  if (filled.length === 0) return { from: 0, to: 0 };
+  return {
+    from: Math.min(...filled.map((time) => time[0])),
+    to: Math.max(...filled.map((time) => time[time.length - 1])),
+  };
+}
+
+/** Of a column, ms; 0 when the windows are no denser than the pixels. @param {readonly (readonly number[])[]} times @param {Span} view @param {number} columns */
+function widthOf(times, { from, to }, columns) {
+  const count = times.reduce((sum, time) => sum + time.filter((at) => at >= from && at <= to).length, 0);
+  return count > columns ? columnWidth(to - from, columns) : 0;
+}
+
+/** @param {Points} points @param {number} from  ms @returns {Points} */
+function since({ time, avgPrice, buy, sell }, from) {
+  const found = time.findIndex((at) => at >= from);
+  const first = found < 0 ? time.length : found;
+  return { time: time.slice(first), avgPrice: avgPrice.slice(first), buy: buy.slice(first), sell: sell.slice(first) };
+}
+
+/** Breaks a line where its company paused. @param {import("./series.js").Pause[]} gaps @param {Picture} picture @param {number} line */
+function breakAt(gaps, picture, line) {
+  for (const { from, to } of gaps) {
+    picture.time.forEach((at, index) => {
+      if (at > from && at < to && picture.lines[line][index] === undefined) {
+        picture.lines[line][index] = null;
+        picture.prices[line][index] = null;
+      }
+    });
+  }
+}
