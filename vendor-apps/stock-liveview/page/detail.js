@@ -13,10 +13,10 @@ import { Past } from "./past.js";
 import { comparison, moved, nearest, single } from "./picture.js";
 import { listenToKeys } from "./plot-keys.js";
 import { priceSetter } from "./price.js";
-import { CHOICES, isSampled, LIVE, panned, rangeOf, spanOf, within, zoomed } from "./ranges.js";
+import { CHOICES, LIVE, panned, rangeOf, sampleStep, spanOf, within, zoomed } from "./ranges.js";
 import { comparedText, readout, sentence } from "./readout.js";
 import { isQuiet } from "./store.js";
-import { delay, withoutWindows, zone } from "./words.js";
+import { delay, lasting, withoutWindows, zone } from "./words.js";
 
 /** @typedef {import("./store.js").Company} Company */
 /** @typedef {import("./store.js").Points} Points */
@@ -64,6 +64,8 @@ export class Detail {
   #sources = [];
   /** The time that the cursor is at, ms. @type {number | null} */
   #cursorAt = null;
+  /** The column there, of several that have this time. */
+  #cursorIndex = -1;
   #isByPointer = false;
 
   #showPrice;
@@ -338,7 +340,7 @@ export class Detail {
   }
 
   #areSamples() {
-    return this.#picture?.tracks.some(({ points }) => isSampled(this.#range, points.time)) ?? false;
+    return this.#picture?.tracks.some(({ points }) => sampleStep(this.#range, points.time) > 0) ?? false;
   }
 
   /** @param {string[]} colours */
@@ -377,7 +379,7 @@ export class Detail {
   #showLegendValues() {
     const picture = this.#picture;
     if (!picture || picture.tracks.length < 2) return;
-    const selected = this.#cursorAt === null ? -1 : nearest(picture, this.#cursorAt);
+    const selected = this.#selected(picture);
     const index = selected < 0 ? picture.time.length - 1 : selected;
     const items = find(this.#element, ".legend").children;
     if (items.length !== picture.tracks.length) return;
@@ -400,7 +402,7 @@ export class Detail {
     const { pauses, tracks } = picture;
     const sentences = [];
     if (tracks.length > 1) sentences.push("Change of each since its first window in this range.");
-    else if (this.#range !== LIVE) sentences.push(describe(tracks[0].points, spanOf(this.#range, [])));
+    else if (this.#range !== LIVE) sentences.push(describe(tracks[0].points, this.#range));
     const isRough = this.#areSamples();
     const now = Date.now();
     for (const { from, to } of pauses.slice(-MAX_TOLD)) {
@@ -439,18 +441,24 @@ export class Detail {
     const picture = this.#picture;
     if (!picture || picture.time.length === 0) return;
     const view = this.#view ?? picture.whole;
-    const last = nearest(picture, picture.whole.to);
-    const before = this.#cursorAt === null ? -1 : nearest(picture, this.#cursorAt);
-    let index;
-    if (steps === Infinity) index = last;
-    else if (steps === -Infinity) index = nearest(picture, picture.whole.from);
-    else index = before < 0 ? nearest(picture, view.to) : moved(picture, before, steps);
+    const before = this.#selected(picture);
+    const isFresh = before < 0 && Number.isFinite(steps);
+    const index = isFresh ? nearest(picture, view.to) : moved(picture, Math.max(before, 0), steps);
     this.#isByPointer = false;
     const at = picture.time[index];
     this.#cursorAt = at;
+    this.#cursorIndex = index;
     const outside = at < view.from ? at - view.from : at > view.to ? at - view.to : 0;
     if (outside !== 0 && this.#view) this.#setView(panned(this.#view, picture.whole, outside));
     else this.#showCursor();
+  }
+
+  /** The column at the cursor; -1 without one. @param {Picture} picture */
+  #selected(picture) {
+    if (this.#cursorAt === null) return -1;
+    if (picture.time[this.#cursorIndex] === this.#cursorAt) return this.#cursorIndex;
+    this.#cursorIndex = nearest(picture, this.#cursorAt);
+    return this.#cursorIndex;
   }
 
   /** @param {number | null} at */
@@ -473,7 +481,7 @@ export class Detail {
     const [picture, chart] = [this.#picture, this.#chart];
     if (!picture || !chart) return;
     this.#showLegendValues();
-    const index = this.#cursorAt === null ? -1 : nearest(picture, this.#cursorAt);
+    const index = this.#selected(picture);
     const place = index < 0 ? undefined : chart.place(index);
     if (!this.#isByPointer) chart.moveTo(place ? index : null);
     this.#tip.hidden = !place;
@@ -566,10 +574,12 @@ function tipRow({ line, name, text }, colours) {
   return row;
 }
 
-/** @param {Points} points @param {number} rangeMs */
-function describe({ time }, rangeMs) {
+/** @param {Points} points @param {string} range */
+function describe({ time }, range) {
+  const step = sampleStep(range, time);
+  if (step > 0) return `One window of every ${lasting(step)}.`;
   if (time.length === 0) return "No windows in this range.";
-  const covered = (time[time.length - 1] - time[0]) / rangeMs;
+  const covered = (time[time.length - 1] - time[0]) / spanOf(range, time);
   if (covered >= 0.9) return "";
   return time.length === 1 ? "1 window in this range." : `${count(time.length)} windows in this range.`;
 }

@@ -3,8 +3,8 @@
  * became void.
  */
 import { isRange, RANGES } from "./contract.js";
-import { extend, firstNewer, isSampled } from "./ranges.js";
-import { ascending, medianInterval } from "./series.js";
+import { extend, firstNewer, sampleStep } from "./ranges.js";
+import { ascending } from "./series.js";
 
 /** @typedef {import("./store.js").Company} Company */
 /** @typedef {import("./store.js").Points} Points */
@@ -32,6 +32,8 @@ export class Past {
   /** Of the last window in the points; undefined before the first was appended. @type {string | undefined} */
   #lastId;
   #isReading = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #later;
 
   /** @param {string} name  the company's @param {string} range @param {() => void} onChange  called when points were read, or cannot be */
   constructor(name, range, onChange) {
@@ -41,6 +43,7 @@ export class Past {
   }
 
   close() {
+    clearTimeout(this.#later);
     this.#leaving.abort();
   }
 
@@ -84,18 +87,22 @@ export class Past {
   async #read(company) {
     this.#company = company;
     this.#resets = company.resets;
+    clearTimeout(this.#later);
     if (this.#isReading) return;
     this.#isReading = true;
     for (let retryMs = FIRST_RETRY_MS; !this.#leaving.signal.aborted; retryMs = Math.min(retryMs * 2, LAST_RETRY_MS)) {
       const resets = this.#resets;
-      const points = await fetchHistory(this.#name, this.#range, this.#leaving.signal);
+      const isAgain = this.points !== undefined;
+      const answer = await fetchHistory(this.#name, this.#range, this.#leaving.signal, isAgain);
       if (this.#leaving.signal.aborted) return;
-      this.hasFailed = !points;
-      if (points) {
-        this.#take(points);
+      this.hasFailed = !answer;
+      if (answer) {
+        this.#take(answer.points);
         // What became void meanwhile is read once more.
-        if (resets === this.#resets) break;
-        continue;
+        if (resets !== this.#resets) continue;
+        // The live view may still have answered what it kept from before.
+        if (isAgain) this.#later = setTimeout(() => void this.#readQuietly(), answer.maxAgeMs + 500);
+        break;
       }
       this.#onChange();
       await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -104,26 +111,36 @@ export class Past {
     this.#onChange();
   }
 
+  /** Reads once more. When that fails, the points stay. */
+  async #readQuietly() {
+    const answer = await fetchHistory(this.#name, this.#range, this.#leaving.signal, true);
+    if (!answer || this.#isReading || this.#leaving.signal.aborted) return;
+    this.#take(answer.points);
+    this.#onChange();
+  }
+
   /** @param {Points} points */
   #take(points) {
     this.points = points;
     this.#lastId = undefined;
-    const times = ascending(points.time);
-    this.#step = isSampled(this.#range, times) ? medianInterval(times) : 0;
+    this.#step = sampleStep(this.#range, ascending(points.time));
     this.revision += 1;
   }
 }
 
 /**
  * @param {string} company @param {string} range @param {AbortSignal} signal
- * @returns {Promise<Points | undefined>} undefined when it cannot be read at the moment
+ * @param {boolean} isAgain  whether the answer that the browser keeps is void
+ * @returns {Promise<{points: Points, maxAgeMs: number} | undefined>} undefined when it cannot be read at the moment
  */
-async function fetchHistory(company, range, signal) {
+async function fetchHistory(company, range, signal, isAgain) {
   try {
-    const response = await fetch(`history?${new URLSearchParams({ company, range })}`, { signal });
+    const cache = isAgain ? "reload" : "default";
+    const response = await fetch(`history?${new URLSearchParams({ company, range })}`, { signal, cache });
     if (!response.ok) return undefined;
     const { time, avgPrice, buy, sell } = await response.json();
-    return { time, avgPrice, buy, sell };
+    const maxAge = response.headers.get("cache-control")?.match(/max-age=(\d+)/)?.[1];
+    return { points: { time, avgPrice, buy, sell }, maxAgeMs: Number(maxAge ?? 0) * 1000 };
   } catch {
     return undefined;
   }

@@ -40,17 +40,18 @@ export function spanOf(range, times) {
 
 /** Usual intervals that make a pause; undefined for as many as usual. @param {string} range @param {readonly number[]} times  ascending */
 export function pauseIntervals(range, times) {
-  return isSampled(range, times) ? PAUSE_STEPS : undefined;
+  return sampleStep(range, times) > 0 ? PAUSE_STEPS : undefined;
 }
 
 /**
- * Whether the points of a range look like samples, not like all of its windows.
+ * The time between samples, ms; 0 when the points of a range are all of its windows.
  * @param {string} range @param {readonly number[]} times  ascending
  */
-export function isSampled(range, times) {
-  if (!isRange(range)) return false;
-  const steps = (medianInterval(times) * SAMPLES) / RANGES[range].ms;
-  return steps > 0.8 && steps < 1.25;
+export function sampleStep(range, times) {
+  if (!isRange(range)) return 0;
+  const step = RANGES[range].ms / SAMPLES;
+  const steps = medianInterval(times) / step;
+  return steps > 0.8 && steps < 1.25 ? step : 0;
 }
 
 /** The newest points within a span of time. @param {Points} points @param {number} span  ms @returns {Points} with ascending times */

@@ -7,7 +7,7 @@ import { csv, fileName } from "../page/csv.js";
 import { distinctColours } from "../page/drawing.js";
 import { Freshness } from "../page/freshness.js";
 import { comparison, moved, nearest, single, valueAt } from "../page/picture.js";
-import { extend, firstNewer, isSampled, newestWithin, panned, rangeOf, within, zoomed } from "../page/ranges.js";
+import { extend, firstNewer, newestWithin, panned, rangeOf, sampleStep, within, zoomed } from "../page/ranges.js";
 import { readout, sentence } from "../page/readout.js";
 import { ascending, band, brokenLine, columnWidth, commonPauses, countWithin, pauses } from "../page/series.js";
 import { axisLabels, delay, lasting, percent, withoutWindows, zone } from "../page/words.js";
@@ -184,10 +184,11 @@ describe("the chart", () => {
   it("judges pauses of a sampled range by its step", () => {
     const step = HOUR / 240;
     const times = [...every(START, START + 20 * MINUTE, step), ...every(START + 22 * MINUTE, START + HOUR, step)];
-    assert.ok(isSampled("1h", times));
+    assert.equal(sampleStep("1h", times), step);
     assert.equal(picture(points(times), { range: "1h" }).pauses.length, 1);
     assert.equal(picture(points(every(START, START + HOUR, step)), { range: "1h" }).pauses.length, 0);
-    assert.ok(!isSampled("live", times));
+    assert.equal(sampleStep("live", times), 0);
+    assert.equal(sampleStep("1h", every(START, START + HOUR, 4 * SECOND)), 0);
   });
 
   it("is empty without windows", () => {
