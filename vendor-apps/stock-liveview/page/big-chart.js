@@ -4,6 +4,7 @@
  */
 import { colour, fade, follow, onSchemeChange, withAlpha, withRoom } from "./drawing.js";
 import { when } from "./format.js";
+import { lastIndex, nearest } from "./picture.js";
 import { axisLabels, withoutWindows } from "./words.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
@@ -62,7 +63,10 @@ export function bigChart(place, colours, { onPoint, onZoom, onResize }) {
       height: place.clientHeight || 360,
       padding: [12, 26, 0, 0],
       legend: { show: false },
-      cursor: cursor(),
+      cursor: cursor((at, line) => {
+        const index = shown ? nearest(shown, at) : -1;
+        return shown && isComparison ? lastIndex(shown.lines[line], index) : index;
+      }),
       scales: {
         x: { time: true },
         y: { range: (_, low, high) => (low === null ? [0, 1] : withRoom(low, high)) },
@@ -158,12 +162,15 @@ export function bigChart(place, colours, { onPoint, onZoom, onResize }) {
   };
 }
 
-/** @returns {uPlot.Cursor} */
-function cursor() {
+/**
+ * @param {(at: number, line: number) => number} indexAt  of the value to read at a time, ms; of the first line it is 0
+ * @returns {uPlot.Cursor}
+ */
+function cursor(indexAt) {
   return {
     y: false,
     drag: { x: true, y: false, setScale: false },
-    hover: { skip: [null, undefined] },
+    dataIdx: (_, series, closest, seconds) => (series === 0 ? closest : indexAt(seconds * 1000, series - 1)),
     points: {
       // None on the edges of the band.
       size: (self, index) => (self.series[index].width === 0 ? 0 : 9),
@@ -211,11 +218,27 @@ function widthOf(self, labels, index, cycle) {
   // uPlot asks again until nothing changes.
   if (cycle > 1 && axis._size) return axis._size;
   const longest = (labels ?? []).reduce((found, label) => (label.length > found.length ? label : found), "");
-  self.ctx.save();
-  self.ctx.font = `${12 * devicePixelRatio}px "Geist Variable", system-ui, sans-serif`;
-  const { width } = self.ctx.measureText(longest);
-  self.ctx.restore();
-  return Math.max(Math.ceil(width / devicePixelRatio) + 14, 48);
+  return Math.max(textWidth(self.ctx, longest) + 14, 48);
+}
+
+/** Widths of labels, CSS pixels: measuring one makes the browser compute styles. @type {Map<string, number>} */
+const widths = new Map();
+const MAX_WIDTHS = 1000;
+
+/** @param {CanvasRenderingContext2D} ctx @param {string} text */
+function textWidth(ctx, text) {
+  // Digits are about as wide as each other.
+  const key = text.replaceAll(/\d/g, "0");
+  let width = widths.get(key);
+  if (width === undefined) {
+    if (widths.size >= MAX_WIDTHS) widths.clear();
+    ctx.save();
+    ctx.font = FONT;
+    width = Math.ceil(ctx.measureText(key).width);
+    ctx.restore();
+    widths.set(key, width);
+  }
+  return width;
 }
 
 /** @param {() => string} name  of the average's colour @param {() => number} strength  of the sides @returns {uPlot.Series[]} */

@@ -48,6 +48,8 @@ export class Detail {
   #company;
   /** The `_id` of the newest window when the view was paused; undefined while it is not. @type {string | undefined} */
   #pausedAt;
+  /** While it is paused: the points at that time, by range and company. @type {Map<string, Points>} */
+  #frozen = new Map();
   /** The newest window on the screen. @type {import("./store.js").Newest | undefined} */
   #newest;
   #freshness = new Freshness();
@@ -60,6 +62,8 @@ export class Detail {
   #picture;
   /** The part that one has zoomed in to; null for all. @type {Span | null} */
   #view = null;
+  /** Whether the picture lacks points that are being read. */
+  #isLoading = false;
   /** What the picture was made of, to make none without need. @type {unknown[]} */
   #sources = [];
   /** The time that the cursor is at, ms. @type {number | null} */
@@ -131,6 +135,8 @@ export class Detail {
     this.#followPasts();
     if (this.#pausedAt !== undefined) {
       this.#showWaiting(company);
+      // A range that was chosen meanwhile.
+      if (this.#isLoading) this.#draw();
       return;
     }
     if (company.newest !== this.#newest) this.#showNewest(company);
@@ -290,6 +296,7 @@ export class Detail {
     const isSame = sources.length === this.#sources.length && sources.every((one, at) => one === this.#sources[at]);
     if (isSame) return;
     this.#sources = sources;
+    this.#isLoading = pasts.some((past) => past && !past.points);
 
     const colours = distinctColours(companies.map((company, index) => company?.colour ?? index));
     this.#makeChart(colours);
@@ -335,8 +342,15 @@ export class Detail {
 
   /** @param {string} name @returns {Points} */
   #pointsOf(name) {
-    if (this.#range !== LIVE) return this.#pasts.get(name)?.points ?? NOTHING;
-    return this.#store.company(name)?.points ?? NOTHING;
+    const key = `${this.#range} ${name}`;
+    const frozen = this.#frozen.get(key);
+    if (frozen) return frozen;
+    const points = this.#range === LIVE ? this.#store.company(name)?.points : this.#pasts.get(name)?.points;
+    if (!points || this.#pausedAt === undefined) return points ?? NOTHING;
+    const { time, avgPrice, buy, sell } = points;
+    const copy = { time: [...time], avgPrice: [...avgPrice], buy: [...buy], sell: [...sell] };
+    this.#frozen.set(key, copy);
+    return copy;
   }
 
   #areSamples() {
@@ -509,8 +523,15 @@ export class Detail {
     this.#element.classList.toggle("paused", isPaused);
     const state = find(this.#element, ".waiting-windows");
     state.hidden = !isPaused;
-    if (isPaused) this.#showWaiting(company);
-    else this.#onChange();
+    this.#frozen.clear();
+    this.#sources = [];
+    if (!isPaused) {
+      this.#onChange();
+      return;
+    }
+    // What comes from now on changes them in place.
+    for (const name of this.names) this.#pointsOf(name);
+    this.#showWaiting(company);
   }
 
   /** Says how many windows closed since the view was paused. @param {Company} company */

@@ -137,12 +137,16 @@ export function moved({ time, isBreak }, index, steps) {
   return result;
 }
 
+/** The last column up to `index` where a line has a value, or breaks. @param {Values} values @param {number} index */
+export function lastIndex(values, index) {
+  let at = index;
+  while (at > 0 && values[at] === undefined) at -= 1;
+  return at;
+}
+
 /** A line's value at a column, or its last one before it in the same stretch. @param {Values} values @param {number} index */
 export function valueAt(values, index) {
-  for (let at = index; at >= 0; at -= 1) {
-    if (values[at] !== undefined) return values[at] ?? undefined;
-  }
-  return undefined;
+  return values[lastIndex(values, index)] ?? undefined;
 }
 
 /** undefined when there is none: from 0. @param {number} from @param {number} to */

@@ -9,6 +9,11 @@ const COMPACT_FROM = 1e6;
 /** Axis values with more decimals are written as 1.23e-9. */
 const MAX_DECIMALS = 8;
 
+/** Formatters are costly to make. @type {Map<string, Intl.NumberFormat>} */
+const numberFormats = new Map();
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const zoneFormats = new Map();
+
 /** How long something lasts, in at most two units. @param {number} ms */
 export function lasting(ms) {
   if (ms < 9950) return `${(Math.max(ms, 0) / 1000).toFixed(1)} s`;
@@ -35,7 +40,9 @@ export function delay(ms) {
 
 /** The viewer's time zone, by its place and its short name. @param {number} now @param {string} [timeZone] */
 export function zone(now, timeZone) {
-  const format = new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "short" });
+  const key = timeZone ?? "";
+  const format = zoneFormats.get(key) ?? new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "short" });
+  zoneFormats.set(key, format);
   const place = format.resolvedOptions().timeZone;
   const name = format.formatToParts(now).find(({ type }) => type === "timeZoneName")?.value ?? place;
   return place === name || place === "UTC" ? name : `${name}, ${place.replaceAll("_", " ")}`;
@@ -81,15 +88,28 @@ function decimals(step) {
 
 /** @param {number} value @param {number} digits @param {number} least */
 function fixed(value, digits, least) {
-  const wanted = Math.min(Math.max(digits, least), 15);
-  return minus(value.toLocaleString("en-US", { minimumFractionDigits: wanted, maximumFractionDigits: wanted }));
+  return decimal(value, Math.max(digits, least), "auto");
 }
 
 /** @param {number} value @param {number} digits */
 function signed(value, digits) {
-  const options = /** @type {const} */ ({ signDisplay: "exceptZero" });
-  const wanted = { minimumFractionDigits: Math.min(digits, 15), maximumFractionDigits: Math.min(digits, 15) };
-  return minus(value.toLocaleString("en-US", { ...options, ...wanted }));
+  return decimal(value, digits, "exceptZero");
+}
+
+/** @param {number} value @param {number} digits @param {"auto" | "exceptZero"} signDisplay */
+function decimal(value, digits, signDisplay) {
+  const key = `${signDisplay} ${digits}`;
+  let format = numberFormats.get(key);
+  if (!format) {
+    const wanted = Math.min(digits, 15);
+    format = new Intl.NumberFormat("en-US", {
+      signDisplay,
+      minimumFractionDigits: wanted,
+      maximumFractionDigits: wanted,
+    });
+    numberFormats.set(key, format);
+  }
+  return minus(format.format(value));
 }
 
 /** @param {string} text */

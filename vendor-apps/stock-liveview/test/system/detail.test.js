@@ -195,14 +195,13 @@ describe("the view of one company", () => {
   });
 
   it("continues a sampled range without a gap, and tells the lowest and the highest where it is dense", async () => {
-    await collection().deleteMany({});
     const count = 1500;
     await store(
-      ...Array.from({ length: count }, (_, index) => past("MSFT", 300 + (index % 7), (count - 1 - index) * 2400)),
+      ...Array.from({ length: count }, (_, index) => past("DENSE", 300 + (index % 7), (count - 1 - index) * 2400)),
     );
-    const { page } = await visitChart("#MSFT?range=1h");
+    const { page } = await visitChart("#DENSE?range=1h");
     await noteIs(page, /^One window of every 15 s\.$/);
-    await store(window("MSFT", 320));
+    await store(window("DENSE", 320));
     await eventually(async () => {
       await page.locator(".plot").focus();
       await page.keyboard.press("End");
@@ -210,7 +209,7 @@ describe("the view of one company", () => {
     }, "the newest window is in the range");
     assert.equal(await text(page, "#detail-note"), "One window of every 15 s.", "no pause");
 
-    const { page: phone } = await visitChart("#MSFT?range=15m", PHONE);
+    const { page: phone } = await visitChart("#DENSE?range=15m", PHONE);
     await noteIs(phone, /^$/);
     await phone.locator('[data-line="band"]').waitFor();
     await phone.locator(".plot").focus();
@@ -278,6 +277,13 @@ describe("the view of one company", () => {
       "two windows wait",
     );
     assert.deepEqual([await text(page, "#detail .price"), await plotValue(page, "aria-valuemax")], before);
+    await page.locator(".plot").focus();
+    await page.keyboard.press("+");
+    await page.keyboard.press("0");
+    assert.equal(await plotValue(page, "aria-valuemax"), before[1], "zooming shows none of them either");
+    await page.locator("label", { hasText: "1 h" }).click();
+    await noteIs(page, /^\d+ windows in this range\.$/);
+    await page.locator("label", { hasText: "Live" }).click();
     await page.locator(".pause").click();
     await eventually(async () => (await text(page, "#detail .price")) === "332.00", "the newest price");
     await page.locator(".plot").focus();
