@@ -29,8 +29,8 @@ const QUIET = "--text-soft";
  * @typedef {object} Chart
  * @property {(picture: Picture, view: Span, isSampled: boolean) => void} show
  * @property {() => number | null} pointedAt  the time under the pointer, ms
- * @property {(index: number) => {left: number, top: number, isRight: boolean} | undefined} place  of a column, in CSS
- *   pixels; undefined when it is not visible
+ * @property {(index: number) => {left: number, top: number, isRight: boolean, height: number} | undefined} place  of a
+ *   column, and the chart's height, in CSS pixels; undefined when it is not visible
  * @property {(index: number | null) => void} moveTo  moves the cursor to a column, or hides it
  * @property {(isQuiet: boolean) => void} setQuiet
  * @property {() => number} columns  how many fit beside each other
@@ -141,6 +141,7 @@ export function bigChart(place, colours, { onPoint, onZoom, onResize }) {
         left: left + bbox.left / devicePixelRatio,
         top: top + bbox.top / devicePixelRatio,
         isRight: left > width / 2,
+        height: chart.height,
       };
     },
     moveTo(index) {

@@ -28,6 +28,9 @@ import { delay, lasting, withoutWindows, zone } from "./words.js";
 export const MAX_COMPARED = 6;
 /** Pauses that the note tells one by one. */
 const MAX_TOLD = 2;
+/** Of the readout, about, CSS pixels: it is not measured, which would force a layout. */
+const TIP_HEIGHT = 50;
+const TIP_ROW = 20;
 const PAUSE_ICON = "M2 1h3v10H2zM7 1h3v10H7z";
 const RESUME_ICON = "M2 1l9 5-9 5z";
 /** @type {Points} */
@@ -506,7 +509,8 @@ export class Detail {
     if (!place) return;
     const colours = this.#chartColours.split(",");
     this.#tip.replaceChildren(span("time", read.at), ...read.rows.map((row) => tipRow(row, colours)));
-    const top = Math.max(Math.round(place.top) - 36, 8);
+    const lowest = place.height - TIP_HEIGHT - TIP_ROW * read.rows.length;
+    const top = Math.max(Math.min(Math.round(place.top) - 36, lowest), 8);
     const left = Math.round(place.left);
     this.#tip.style.transform = place.isRight
       ? `translate(calc(${left - 14}px - 100%), ${top}px)`

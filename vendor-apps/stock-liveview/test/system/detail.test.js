@@ -167,13 +167,12 @@ describe("the view of one company", () => {
   });
 
   it("spans time, not windows: after a pause of an hour the live chart is the minutes since", async () => {
-    await collection().deleteMany({});
     const every = (/** @type {number} */ from, /** @type {number} */ to) =>
       Array.from({ length: (from - to) / SECOND + 1 }, (_, index) =>
-        past("MSFT", 300 + Math.sin(index), from - index * SECOND),
+        past("PAUSED", 300 + Math.sin(index), from - index * SECOND),
       );
     await store(...every(59 * MINUTE, 57 * MINUTE), ...every(100 * SECOND, 0));
-    const { page } = await visitChart("#MSFT");
+    const { page } = await visitChart("#PAUSED");
     await eventually(async () => Number(await plotValue(page, "aria-valuemax")) >= 100, "all windows since the pause");
     const [first, last] = await ends(page);
     const seconds = (/** @type {string} */ clock) => clock.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
@@ -300,6 +299,10 @@ describe("the view of one company", () => {
   });
 
   it("saves what the chart shows as CSV", async () => {
+    // Histories that no other test has asked for: a live view keeps its answers for a while.
+    const windows = (/** @type {string} */ company) =>
+      Array.from({ length: 60 }, (_, index) => past(company, 300 + index, 20 * SECOND * (59 - index)));
+    await store(...windows("ONE"), ...windows("TWO"));
     await store(past("=X", 0.00001234, 3000), past("=X", 312.04710000000006, 2000, { sell: undefined }));
     const { page, problems } = await visitChart("#%3DX");
     const save = async () => {
@@ -315,19 +318,20 @@ describe("the view of one company", () => {
     );
     assert.match(lines[2], /^'=X,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z,312\.047/);
     assert.equal(lines.length, 4);
-    await page.goto(`${page.url().split("#")[0]}#MSFT?range=1h&with=TSLA`);
+    await page.goto(`${page.url().split("#")[0]}#ONE?range=1h&with=TWO`);
     await noteIs(page, /^Change of each/);
     const compared = (await save()).text.split("\r\n");
     assert.match(compared[0], /,change from start \(%\)$/);
-    assert.equal(compared.filter((line) => line.startsWith("TSLA,")).length, 60);
-    assert.equal(compared.filter((line) => line.startsWith("MSFT,")).length, 60);
+    assert.equal(compared.filter((line) => line.startsWith("TWO,")).length, 60);
+    assert.equal(compared.filter((line) => line.startsWith("ONE,")).length, 60);
     assert.deepEqual(problems, []);
   });
 
   it("says how fresh the newest window is, and names the time zone", async () => {
     const { page } = await visitChart("#MSFT", { ...DESKTOP, timezoneId: "Europe/Berlin" });
     await store(past("MSFT", 301, 2000));
-    await eventually(async () => /^\d\.\d s$/.test(await text(page, '[data-fact="delay"]')), "the delay");
+    await eventually(async () => (await text(page, "#detail .price")) === "301.00", "the new window");
+    await eventually(async () => /^\d+(\.\d)? s$/.test(await text(page, '[data-fact="delay"]')), "the delay");
     const seconds = Number.parseFloat(await text(page, '[data-fact="delay"]'));
     assert.ok(seconds >= 1.9, `a window of 2 s ago had a delay of ${seconds} s`);
     assert.match(await text(page, '[data-fact="arrived"]'), /^\d\d:\d\d:\d\d$/);
@@ -430,6 +434,29 @@ describe("the view of one company", () => {
       },
       `no more than ${JSON.stringify(before)}`,
     );
+  });
+
+  it("forces no layout when a window arrives, with the cursor on the chart", async () => {
+    const { page } = await visitChart("#MSFT");
+    const box = (await page.locator(".u-over").boundingBox()) ?? assert.fail("no chart");
+    await page.mouse.move(box.x + 200, box.y + 50);
+    await page.locator(".tip").waitFor();
+    const browser = page.context().browser() ?? assert.fail("no browser");
+    const timeline = "devtools.timeline";
+    const stacks = `disabled-by-default-${timeline}.stack`;
+    await browser.startTracing(page, { categories: [timeline, `disabled-by-default-${timeline}`, stacks] });
+    for (const price of ["301.00", "302.00", "303.00"]) {
+      await store(window("MSFT", Number(price)));
+      await eventually(async () => (await text(page, "#detail .price")) === price, "the new price");
+    }
+    const { traceEvents } = JSON.parse(String(await browser.stopTracing()));
+    const layouts = traceEvents.filter((/** @type {any} */ { name }) => name === "Layout");
+    assert.ok(layouts.length > 0, "the trace has layouts");
+    const forced = layouts
+      .flatMap((/** @type {any} */ { args }) => [args.beginData?.stackTrace ?? []])
+      .map((/** @type {any[]} */ stack) => stack.map(({ functionName, url }) => `${functionName} ${url}`))
+      .filter((/** @type {string[]} */ stack) => stack.some((frame) => frame.includes("/assets/")));
+    assert.deepEqual(forced, []);
   });
 
   it("follows the preferred colour scheme when it changes", async () => {
