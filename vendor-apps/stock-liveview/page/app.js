@@ -1,7 +1,7 @@
 /**
  * The page: messages of the live view go into the store, and the overview or the detail view shows it.
  */
-import { formatAddress, parseAddress } from "./address.js";
+import { read, write } from "./address.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
 import { Detail } from "./detail.js";
@@ -141,7 +141,7 @@ function showWhyWaiting() {
 }
 
 function route() {
-  const { company: name, range, with: others } = parseAddress(location.hash);
+  const { company: name, range, with: others } = read(location);
   if (name === chosen && detail) {
     detail.setState({ range, with: others });
     return;
@@ -150,7 +150,7 @@ function route() {
   chosen = name;
   detail?.destroy();
   const onState = (/** @type {import("./detail.js").State} */ state) =>
-    history.replaceState(null, "", formatAddress({ company: name, range: state.range, with: [...state.with] }));
+    history.replaceState(null, "", write({ ...read(location), ...state }));
   detail = chosen ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState }) : undefined;
   redraw();
   scrollTo(0, 0);

@@ -2,17 +2,17 @@
  * The detail view: one company's newest window in full, and a chart of a selectable range, in which other companies can
  * be compared with it.
  */
+import { Arrival } from "./arrival.js";
 import { bigChart } from "./big-chart.js";
 import { companySearch } from "./compare.js";
 import { csv, fileName } from "./csv.js";
 import { byId, factSetter, find, setText, span } from "./dom.js";
 import { companyColour, distinctColours } from "./drawing.js";
-import { Freshness } from "./freshness.js";
 import { ago, clock, count, price, when } from "./format.js";
-import { Past } from "./past.js";
 import { comparison, moved, nearest, single } from "./picture.js";
 import { listenToKeys } from "./plot-keys.js";
 import { priceSetter } from "./price.js";
+import { RangeHistory } from "./range-history.js";
 import { CHOICES, LIVE, panned, rangeOf, sampleStep, spanOf, within, zoomed } from "./ranges.js";
 import { comparedText, readout, sentence } from "./readout.js";
 import { isQuiet } from "./store.js";
@@ -22,7 +22,7 @@ import { delay, lasting, withoutWindows, zone } from "./words.js";
 /** @typedef {import("./store.js").Points} Points */
 /** @typedef {import("./picture.js").Picture} Picture */
 /** @typedef {import("./ranges.js").Span} Span */
-/** What the address says of the chart. @typedef {{range: string, with: readonly string[]}} State */
+/** What the address says of the chart; an empty range is LIVE. @typedef {{range: string, with: string[]}} State */
 
 /** Companies in one chart. */
 export const MAX_COMPARED = 6;
@@ -42,11 +42,12 @@ export class Detail {
   #store;
   #onChange;
   #onState;
+  #canPause;
   #range = LIVE;
   /** Companies compared with this one. @type {string[]} */
   #others = [];
-  /** Of each company in the chart; none for LIVE. @type {Map<string, Past>} */
-  #pasts = new Map();
+  /** Of each company in the chart; none for LIVE. @type {Map<string, RangeHistory>} */
+  #histories = new Map();
   /** @type {Company | undefined} */
   #company;
   /** The `_id` of the newest window when the view was paused; undefined while it is not. @type {string | undefined} */
@@ -55,7 +56,7 @@ export class Detail {
   #frozen = new Map();
   /** The newest window on the screen. @type {import("./store.js").Newest | undefined} */
   #newest;
-  #freshness = new Freshness();
+  #arrival = new Arrival();
 
   /** @type {ReturnType<typeof bigChart> | undefined} */
   #chart;
@@ -88,12 +89,14 @@ export class Detail {
    * @param {import("./store.js").Store} options.store
    * @param {() => void} options.onChange  called when there is something new to show; calls `show`
    * @param {(state: State) => void} options.onState  called when the user changes what the address says
+   * @param {boolean} [options.canPause]  false where the whole page can be paused
    */
-  constructor(name, { range, with: others = [], store, onChange, onState }) {
+  constructor(name, { range, with: others = [], store, onChange, onState, canPause = true }) {
     this.#name = name;
     this.#store = store;
     this.#onChange = onChange;
     this.#onState = onState;
+    this.#canPause = canPause;
     const { content } = /** @type {HTMLTemplateElement} */ (byId("detail-template"));
     this.#element.replaceChildren(content.cloneNode(true));
     this.#element.classList.remove("unknown", "quiet");
@@ -123,8 +126,8 @@ export class Detail {
   }
 
   destroy() {
-    for (const past of this.#pasts.values()) past.close();
-    this.#pasts.clear();
+    for (const history of this.#histories.values()) history.close();
+    this.#histories.clear();
     this.#chart?.destroy();
     this.#chart = undefined;
     this.#element.replaceChildren();
@@ -135,7 +138,7 @@ export class Detail {
   show(company) {
     if (this.#element.classList.contains("unknown")) this.#element.classList.remove("unknown");
     this.#company = company;
-    this.#followPasts();
+    this.#followHistories();
     if (this.#pausedAt !== undefined) {
       this.#showWaiting(company);
       // A range that was chosen meanwhile.
@@ -158,9 +161,9 @@ export class Detail {
       find(this.#element, ".age"),
       isPaused ? `Paused, this window ${since}` : quiet ? `Quiet, last window ${since}` : since,
     );
-    this.#freshness.see(company.newest, now);
+    this.#arrival.see(company.newest, now);
     if (isPaused) return;
-    const { arrivedAt, delayMs } = this.#freshness;
+    const { arrivedAt, delayMs } = this.#arrival;
     this.#fact("arrived", when(arrivedAt, now));
     this.#fact("delay", delayMs === undefined ? "–" : delay(delayMs));
     this.#fact("zone", zone(now));
@@ -218,6 +221,7 @@ export class Detail {
       // Its button is gone, and the focus with it.
       find(element, ".compare input").focus();
     });
+    find(element, ".pause").hidden = !this.#canPause;
     find(element, ".pause").addEventListener("click", () => this.#togglePause());
     find(element, ".save").addEventListener("click", () => this.#save());
     find(element, ".zoom-in").addEventListener("click", () => this.#zoom(0.5));
@@ -241,13 +245,13 @@ export class Detail {
   /** @param {KeyboardEvent} event */
   #pauseByKey(event) {
     const isTyping = /** @type {HTMLElement} */ (event.target).matches('input:not([type="radio"])');
-    if (event.key !== "p" || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key !== "p" || !this.#canPause || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     this.#togglePause();
   }
 
   #tellState() {
-    this.#onState({ range: this.#range, with: [...this.#others] });
+    this.#onState({ range: this.#range === LIVE ? "" : this.#range, with: [...this.#others] });
   }
 
   /** @param {string[]} others */
@@ -260,13 +264,13 @@ export class Detail {
   #select(range) {
     if (range !== this.#range) this.#view = null;
     const wanted = range === LIVE ? [] : this.names;
-    for (const [name, past] of this.#pasts) {
+    for (const [name, history] of this.#histories) {
       if (range === this.#range && wanted.includes(name)) continue;
-      past.close();
-      this.#pasts.delete(name);
+      history.close();
+      this.#histories.delete(name);
     }
     for (const name of wanted) {
-      if (!this.#pasts.has(name)) this.#pasts.set(name, new Past(name, range, this.#onChange));
+      if (!this.#histories.has(name)) this.#histories.set(name, new RangeHistory(name, range, this.#onChange));
     }
     this.#range = range;
     const input = /** @type {HTMLInputElement} */ (find(this.#element, `#range-${range}`));
@@ -276,30 +280,30 @@ export class Detail {
     search.placeholder = search.disabled ? `${MAX_COMPARED} at most` : "Compare with";
     this.#sources = [];
     // Also while it is paused: it is the user who asks.
-    this.#followPasts();
+    this.#followHistories();
     if (this.#company) this.#draw();
     this.#onChange();
   }
 
-  #followPasts() {
-    for (const [name, past] of this.#pasts) {
+  #followHistories() {
+    for (const [name, history] of this.#histories) {
       const company = this.#store.company(name);
-      if (company) past.follow(company);
+      if (company) history.follow(company);
     }
   }
 
   /** Draws anew what changed. */
   #draw() {
     const companies = this.names.map((name) => this.#store.company(name));
-    const pasts = this.names.map((name) => this.#pasts.get(name));
+    const histories = this.names.map((name) => this.#histories.get(name));
     const sources = [
-      ...companies.flatMap((company, index) => [company, pasts[index] ? 0 : company?.revision]),
-      ...pasts.flatMap((past) => [past?.revision, past?.hasFailed]),
+      ...companies.flatMap((company, index) => [company, histories[index] ? 0 : company?.revision]),
+      ...histories.flatMap((history) => [history?.revision, history?.hasFailed]),
     ];
     const isSame = sources.length === this.#sources.length && sources.every((one, at) => one === this.#sources[at]);
     if (isSame) return;
     this.#sources = sources;
-    this.#isLoading = pasts.some((past) => past && !past.points);
+    this.#isLoading = histories.some((history) => history && !history.points);
 
     const colours = distinctColours(companies.map((company, index) => company?.colour ?? index));
     this.#makeChart(colours);
@@ -330,7 +334,7 @@ export class Detail {
     let picture = make();
     const view = this.#view && within(this.#view, picture.whole);
     if (view?.from !== this.#view?.from || view?.to !== this.#view?.to) {
-      // The past has moved on, so that the part is no longer there.
+      // Time has moved on, so that the part is no longer there.
       this.#view = view;
       scope.view = view;
       picture = make();
@@ -348,7 +352,7 @@ export class Detail {
     const key = `${this.#range} ${name}`;
     const frozen = this.#frozen.get(key);
     if (frozen) return frozen;
-    const points = this.#range === LIVE ? this.#store.company(name)?.points : this.#pasts.get(name)?.points;
+    const points = this.#range === LIVE ? this.#store.company(name)?.points : this.#histories.get(name)?.points;
     if (!points || this.#pausedAt === undefined) return points ?? NOTHING;
     const { time, avgPrice, buy, sell } = points;
     const copy = { time: [...time], avgPrice: [...avgPrice], buy: [...buy], sell: [...sell] };
@@ -411,9 +415,9 @@ export class Detail {
   }
 
   #noteText() {
-    const pasts = [...this.#pasts.values()];
-    if (pasts.some(({ hasFailed }) => hasFailed)) return "The history cannot be read at the moment. Trying again.";
-    if (pasts.some(({ points }) => !points)) return "Loading";
+    const histories = [...this.#histories.values()];
+    if (histories.some(({ hasFailed }) => hasFailed)) return "The history cannot be read at the moment. Trying again.";
+    if (histories.some(({ points }) => !points)) return "Loading";
     const picture = this.#picture;
     if (!picture) return "";
     const { pauses, tracks } = picture;
@@ -519,7 +523,7 @@ export class Detail {
 
   #togglePause() {
     const company = this.#company;
-    if (!company) return;
+    if (!company || !this.#canPause) return;
     const isPaused = this.#pausedAt === undefined;
     this.#pausedAt = isPaused ? (this.#newest ?? company.newest)._id : undefined;
     setText(find(this.#element, ".pause-text"), isPaused ? "Resume" : "Pause");

@@ -3,10 +3,16 @@
  * than its pixels. Pure.
  */
 
+import { usualInterval } from "./store.js";
+
 /** No window for this many times the usual interval is a pause. */
 const PAUSE_INTERVALS = 6;
 /** Shorter ones are no pause, whatever the usual interval is. */
 const MIN_PAUSE_MS = 5000;
+
+/** A small chart shows this time before the newest window, or more where windows are rare. */
+const SPAN_MS = 5 * 60_000;
+const SPAN_INTERVALS = 60;
 /** Intervals on each side of one that tell what is usual there. */
 const NEIGHBOURS = 10;
 /** Fewer tell nothing. */
@@ -54,6 +60,17 @@ export function countWithin(times, span) {
   let first = times.length;
   while (first > 0 && times[first - 1] >= since) first -= 1;
   return times.length - first;
+}
+
+/**
+ * The part of a company's points that a small chart shows, in order of time.
+ * @param {Pick<import("./store.js").Points, "time" | "avgPrice">} points
+ * @returns {{time: readonly number[], avgPrice: readonly number[]}}
+ */
+export function lastMinutes({ time, avgPrice }) {
+  const times = ascending(time);
+  const shown = countWithin(times, Math.max(SPAN_MS, SPAN_INTERVALS * usualInterval(times)));
+  return { time: times.slice(-shown), avgPrice: avgPrice.slice(-shown) };
 }
 
 /** The median interval, ms; 0 when there are fewer than two times. @param {readonly number[]} times  ascending */

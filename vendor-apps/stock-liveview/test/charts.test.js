@@ -1,11 +1,10 @@
 /** What the detail view's chart shows, as far as it needs no browser. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { formatAddress, parseAddress } from "../page/address.js";
+import { Arrival } from "../page/arrival.js";
 import { matching } from "../page/compare.js";
 import { csv, fileName } from "../page/csv.js";
 import { distinctColours } from "../page/drawing.js";
-import { Freshness } from "../page/freshness.js";
 import { comparison, moved, nearest, single, valueAt } from "../page/picture.js";
 import { extend, firstNewer, newestWithin, panned, rangeOf, sampleStep, within, zoomed } from "../page/ranges.js";
 import { readout, sentence } from "../page/readout.js";
@@ -420,35 +419,24 @@ describe("CSV", () => {
   });
 });
 
-describe("the address", () => {
-  it("says company, range and comparison", () => {
-    const address = { company: "BRK.B", range: "1h", with: ["RDS/A", "a,b?&="] };
-    assert.deepEqual(parseAddress(formatAddress(address)), address);
-    assert.equal(formatAddress({ company: "MSFT", range: "live", with: [] }), "#MSFT");
-    assert.deepEqual(parseAddress("#MSFT?range=6h&with=A,B"), { company: "MSFT", range: "6h", with: ["A", "B"] });
-    assert.deepEqual(parseAddress("#100%"), { company: "100%", range: undefined, with: [] });
-    assert.deepEqual(parseAddress(""), { company: "", range: undefined, with: [] });
-  });
-});
-
-describe("freshness", () => {
+describe("the arrival of a window", () => {
   /** @param {string} id @param {number} time @param {number} seenAt */
   const newest = (id, time, seenAt) => ({ _id: id, company: "A", avgPrice: 1, time, seenAt });
 
   it("is measured when a window arrives, not when the view is opened", () => {
-    const freshness = new Freshness();
-    freshness.see(newest("1", 1000, 1000), 9000);
-    assert.deepEqual([freshness.arrivedAt, freshness.delayMs], [1000, undefined]);
-    freshness.see(newest("2", 9000, 9200), 9300);
-    freshness.see(newest("2", 9000, 9200), 12_000);
-    assert.deepEqual([freshness.arrivedAt, freshness.delayMs], [9300, 300]);
+    const arrival = new Arrival();
+    arrival.see(newest("1", 1000, 1000), 9000);
+    assert.deepEqual([arrival.arrivedAt, arrival.delayMs], [1000, undefined]);
+    arrival.see(newest("2", 9000, 9200), 9300);
+    arrival.see(newest("2", 9000, 9200), 12_000);
+    assert.deepEqual([arrival.arrivedAt, arrival.delayMs], [9300, 300]);
   });
 
   it("counts a document that was updated in place", () => {
-    const freshness = new Freshness();
-    freshness.see(newest("1", 1000, 1000), 1000);
-    freshness.see(newest("1", 2000, 2000), 2100);
-    assert.equal(freshness.arrivedAt, 2100);
+    const arrival = new Arrival();
+    arrival.see(newest("1", 1000, 1000), 1000);
+    arrival.see(newest("1", 2000, 2000), 2100);
+    assert.equal(arrival.arrivedAt, 2100);
   });
 });
 

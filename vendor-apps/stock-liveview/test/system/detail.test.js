@@ -17,6 +17,11 @@ const picture = async (page, selector) => (await page.locator(selector).first().
 const text = async (page, selector) => (await page.locator(selector).first().textContent()) ?? "";
 /** @param {Page} page @param {string} name  of an attribute of the chart */
 const plotValue = async (page, name) => (await page.locator(".plot").getAttribute(name)) ?? "";
+/** What the address says. @param {Page} page */
+function address(page) {
+  const { search, hash } = new URL(page.url());
+  return search + hash;
+}
 /** @param {Page} page @param {RegExp} pattern */
 const noteIs = (page, pattern) =>
   eventually(async () => pattern.test(await text(page, "#detail-note")), `the note is like ${pattern}`);
@@ -144,7 +149,7 @@ describe("the view of one company", () => {
   });
 
   it("zooms and moves by keyboard", async () => {
-    const { page } = await visitChart("#MSFT?range=15m");
+    const { page } = await visitChart("?range=15m#MSFT");
     const reset = page.locator(".reset");
     await page.locator(".plot").focus();
     await page.keyboard.press("+");
@@ -198,7 +203,7 @@ describe("the view of one company", () => {
     await store(
       ...Array.from({ length: count }, (_, index) => past("DENSE", 300 + (index % 7), (count - 1 - index) * 2400)),
     );
-    const { page } = await visitChart("#DENSE?range=1h");
+    const { page } = await visitChart("?range=1h#DENSE");
     await noteIs(page, /^One window of every 15 s\.$/);
     await store(window("DENSE", 320));
     await eventually(async () => {
@@ -208,7 +213,7 @@ describe("the view of one company", () => {
     }, "the newest window is in the range");
     assert.equal(await text(page, "#detail-note"), "One window of every 15 s.", "no pause");
 
-    const { page: phone } = await visitChart("#DENSE?range=15m", PHONE);
+    const { page: phone } = await visitChart("?range=15m#DENSE", PHONE);
     await noteIs(phone, /^$/);
     await phone.locator('[data-line="band"]').waitFor();
     await phone.locator(".plot").focus();
@@ -232,7 +237,7 @@ describe("the view of one company", () => {
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Enter");
     await eventually(async () => (await legend.count()) === 3, "three lines");
-    assert.equal(new URL(page.url()).hash, "#MSFT?with=TSLA,%5EGSPC");
+    assert.equal(address(page), "?with=TSLA,%5EGSPC#MSFT");
     await eventually(
       async () => (await legend.allTextContents()).every((item) => /[+−]?\d+\.\d\d %, [\d,.]+/.test(item)),
       "a value for each",
@@ -244,20 +249,20 @@ describe("the view of one company", () => {
     assert.match(await plotValue(page, "aria-valuetext"), /MSFT .* %, .*TSLA .* %, .*\^GSPC .* %/);
 
     await page.locator("label", { hasText: "1 h" }).click();
-    assert.equal(new URL(page.url()).hash, "#MSFT?range=1h&with=TSLA,%5EGSPC");
+    assert.equal(address(page), "?range=1h&with=TSLA,%5EGSPC#MSFT");
     await page.reload();
     await eventually(async () => (await legend.count()) === 3, "the address brings them back");
     assert.ok(await page.locator("#range-1h").isChecked());
     await page.getByRole("button", { name: "Remove ^GSPC" }).click();
     await page.getByRole("button", { name: "Remove TSLA" }).click();
     await eventually(async () => (await legend.first().textContent()) === "Average", "the company alone");
-    assert.equal(new URL(page.url()).hash, "#MSFT?range=1h");
+    assert.equal(address(page), "?range=1h#MSFT");
     assert.deepEqual(problems, []);
   });
 
   it("compares at most six companies, also those without windows", async () => {
     await store(...["A", "B", "C", "D"].map((name) => window(name, 5)));
-    const { page } = await visitChart("#MSFT?with=A,B,C,NONE,MSFT,TSLA,D");
+    const { page } = await visitChart("?with=A,B,C,NONE,MSFT,TSLA,D#MSFT");
     await eventually(async () => (await page.locator(".legend li").count()) === 6, "six lines");
     assert.deepEqual(await page.locator(".legend .name").allTextContents(), ["MSFT", "A", "B", "C", "NONE", "TSLA"]);
     assert.equal(await page.locator(".compare input").isDisabled(), true);
@@ -318,7 +323,7 @@ describe("the view of one company", () => {
     );
     assert.match(lines[2], /^'=X,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z,312\.047/);
     assert.equal(lines.length, 4);
-    await page.goto(`${page.url().split("#")[0]}#ONE?range=1h&with=TWO`);
+    await page.goto(new URL("?range=1h&with=TWO#ONE", page.url()).href);
     await noteIs(page, /^Change of each/);
     const compared = (await save()).text.split("\r\n");
     assert.match(compared[0], /,change from start \(%\)$/);
@@ -374,7 +379,7 @@ describe("the view of one company", () => {
   });
 
   it("says that a company is gone while one looks at it, and shows it again when it is back", async () => {
-    const { page, problems } = await visitChart("#TSLA?range=1h");
+    const { page, problems } = await visitChart("?range=1h#TSLA");
     await noteIs(page, /^60 windows/);
     await collection().deleteMany({ company: "TSLA" });
     await noteIs(page, /^TSLA has no windows any more/);
@@ -387,7 +392,7 @@ describe("the view of one company", () => {
   });
 
   it("leaves nothing behind: after 30 visits there are no more canvases, charts or listeners", async () => {
-    const { page } = await visitChart("#MSFT");
+    const { page } = await visitChart("?with=TSLA#MSFT");
     const client = await page.context().newCDPSession(page);
     const instances = async (/** @type {string} */ prototype) => {
       const { result } = await client.send("Runtime.evaluate", { expression: prototype });
@@ -410,11 +415,11 @@ describe("the view of one company", () => {
       };
     };
     const visitBoth = async () => {
-      for (const address of ["TSLA?with=MSFT", "MSFT"]) {
+      for (const name of ["TSLA", "MSFT"]) {
         await page.evaluate((hash) => {
           location.hash = hash;
-        }, address);
-        await eventually(async () => (await text(page, "#detail h1")) === address.slice(0, 4), "the other company");
+        }, name);
+        await eventually(async () => (await text(page, "#detail h1")) === name, "the other company");
         await page.locator(".plot canvas").waitFor();
       }
     };
@@ -474,7 +479,7 @@ describe("the view of one company", () => {
         const options = { ...size, colorScheme, reducedMotion: /** @type {const} */ ("reduce") };
         const what = `${colorScheme} ${size.viewport.width}`;
         await store(window("MSFT", 300));
-        const { page, close } = await visitChart("#MSFT?range=1h&with=TSLA,%5EGSPC", options);
+        const { page, close } = await visitChart("?range=1h&with=TSLA,%5EGSPC#MSFT", options);
         await noteIs(page, /^Change of each/);
         await page.locator(".plot").focus();
         await page.keyboard.press("End");

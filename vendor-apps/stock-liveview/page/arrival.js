@@ -4,7 +4,7 @@
 
 /** @typedef {import("./store.js").Newest} Newest */
 
-export class Freshness {
+export class Arrival {
   /** @type {Newest | undefined} */
   #newest;
   /** When the newest window arrived, by the live view's clock, ms. */

@@ -12,7 +12,7 @@ import { ascending } from "./series.js";
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 15_000;
 
-export class Past {
+export class RangeHistory {
   #name;
   #range;
   #onChange;
