@@ -73,7 +73,7 @@ export function bigChart(place, colours, { onPoint, onZoom, onResize }) {
       },
       axes: axes(isComparison),
       series: isComparison
-        ? comparedSeries(colours)
+        ? comparedSeries(colours, () => (isQuiet ? 0.45 : 1))
         : singleSeries(
             () => (isQuiet ? QUIET : colours[0]),
             () => (isQuiet ? 0.4 : 0.75),
@@ -256,9 +256,9 @@ function singleSeries(name, strength) {
   ];
 }
 
-/** @param {readonly string[]} names @returns {uPlot.Series[]} */
-function comparedSeries(names) {
-  return [{}, ...names.map((name) => line(() => colour(name), 2))];
+/** @param {readonly string[]} names @param {() => number} strength @returns {uPlot.Series[]} */
+function comparedSeries(names, strength) {
+  return [{}, ...names.map((name) => line(() => withAlpha(colour(name), strength()), 2))];
 }
 
 /** @param {() => string} stroke @param {number} width @returns {uPlot.Series} */

@@ -26,6 +26,8 @@ import { delay, lasting, withoutWindows, zone } from "./words.js";
 
 /** Companies in one chart. */
 export const MAX_COMPARED = 6;
+/** States of the page in which its prices are old. */
+const OLD_STATES = new Set(["stale", "reconnecting"]);
 /** Pauses that the note tells one by one. */
 const MAX_TOLD = 2;
 /** Of the readout, about, CSS pixels: it is not measured, which would force a layout. */
@@ -155,7 +157,9 @@ export class Detail {
     const shown = this.#newest ?? company.newest;
     const since = ago(now - shown.seenAt);
     this.#element.classList.toggle("quiet", quiet);
-    this.#chart?.setQuiet(quiet);
+    // Only the lines fade: text keeps its contrast. Others in a comparison may have windows.
+    const isOld = OLD_STATES.has(document.documentElement.dataset.state ?? "");
+    this.#chart?.setQuiet(isOld || (quiet && this.#others.length === 0));
     const isPaused = this.#pausedAt !== undefined;
     setText(
       find(this.#element, ".age"),
