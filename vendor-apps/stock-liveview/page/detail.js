@@ -516,7 +516,7 @@ export class Detail {
     this.#plot.setAttribute("aria-valuetext", sentence(read));
     if (!place) return;
     const colours = this.#chartColours.split(",");
-    this.#tip.replaceChildren(span("time", read.at), ...read.rows.map((row) => tipRow(row, colours)));
+    this.#tip.replaceChildren(span("tip-time", read.at), ...read.rows.map((row) => tipRow(row, colours)));
     const lowest = place.height - TIP_HEIGHT - TIP_ROW * read.rows.length;
     const top = Math.max(Math.min(Math.round(place.top) - 36, lowest), 8);
     const left = Math.round(place.left);
@@ -600,10 +600,10 @@ function singleItems() {
 
 /** @param {import("./readout.js").Row} row @param {string[]} colours */
 function tipRow({ line, name, text }, colours) {
-  const row = span("row", name);
+  const row = span("tip-row", name);
   row.dataset.line = line;
   if (colours[Number(line)]) row.style.setProperty("--colour", `var(${colours[Number(line)]})`);
-  row.append(span("value", text));
+  row.append(span("tip-value", text));
   return row;
 }
 
