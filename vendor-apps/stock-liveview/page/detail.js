@@ -30,6 +30,8 @@ export const MAX_COMPARED = 6;
 const OLD_STATES = new Set(["stale", "reconnecting"]);
 /** Pauses that the note tells one by one. */
 const MAX_TOLD = 2;
+/** Of a picture that is not drawn yet. */
+const FEW_COLUMNS = 100;
 /** Of the readout, about, CSS pixels: it is not measured, which would force a layout. */
 const TIP_HEIGHT = 50;
 const TIP_ROW = 20;
@@ -310,7 +312,8 @@ export class Detail {
     this.#isLoading = histories.some((history) => history && !history.points);
 
     const colours = distinctColours(companies.map((company, index) => company?.colour ?? index));
-    this.#makeChart(colours);
+    // Not before it has something to show, so that nothing moves when that comes.
+    if (this.#chart || this.names.some((name) => this.#pointsOf(name).time.length > 0)) this.#makeChart(colours);
     this.#drawView();
     this.#showLegend(colours);
     this.#note();
@@ -331,9 +334,8 @@ export class Detail {
   /** Draws the visible part of what is there. */
   #drawView() {
     const chart = this.#chart;
-    if (!chart) return;
     const tracks = this.names.map((name) => ({ name, points: this.#pointsOf(name) }));
-    const scope = { range: this.#range, view: this.#view, columns: chart.columns() };
+    const scope = { range: this.#range, view: this.#view, columns: chart?.columns() ?? FEW_COLUMNS };
     const make = () => (tracks.length > 1 ? comparison(tracks, scope) : single(tracks[0], scope));
     let picture = make();
     const view = this.#view && within(this.#view, picture.whole);
@@ -344,10 +346,10 @@ export class Detail {
       picture = make();
     }
     this.#picture = picture;
-    chart.show(picture, this.#view ?? picture.whole, this.#areSamples());
+    chart?.show(picture, this.#view ?? picture.whole, this.#areSamples());
     find(this.#element, ".reset").hidden = this.#view === null;
     this.#plot.setAttribute("aria-valuemax", String(Math.max(picture.time.length - 1, 0)));
-    if (this.#isByPointer) this.#point(chart.pointedAt());
+    if (this.#isByPointer && chart) this.#point(chart.pointedAt());
     else this.#showCursor();
   }
 

@@ -75,36 +75,37 @@ export function single({ name, points: all }, { range, view, columns }) {
  * @returns {Picture}
  */
 export function comparison(tracks, { range, view, columns }) {
-  const end = Math.max(...tracks.map(({ points }) => ascending(points.time).at(-1) ?? -Infinity));
-  const span = Math.max(...tracks.map(({ points }) => spanOf(range, ascending(points.time))));
-  const shown = tracks.map(({ name, points }) => ({ name, points: since(newestWithin(points, span), end - span) }));
+  const shown = inSameSpan(tracks, range);
   const times = shown.map(({ points }) => points.time);
-  const whole = wholeOf(times);
-  const gaps = times.map((time) => pauses(time, pauseIntervals(range, time)));
-  const { from, to } = view ?? whole;
-  const width = columnWidth(to - from, columns);
-
-  const picture = empty(shown.length, whole);
+  const picture = empty(shown.length, wholeOf(times));
   picture.tracks = shown;
-  picture.pauses = commonPauses(gaps.filter((_, index) => times[index].length > 0));
-  // One in the middle of each pause, where its line breaks.
-  const instants = [...times.flat(), ...gaps.flat().map((gap) => (gap.from + gap.to) / 2)];
-  const slots = [...new Set(instants.map((at) => Math.floor(at / width)))].sort((a, b) => a - b);
-  const indexOf = new Map(slots.map((slot, index) => [slot, index]));
-  picture.time = slots.map((slot) => (slot + 0.5) * width);
-  picture.windows = slots.map(() => 0);
-  picture.lines = shown.map(() => slots.map(() => undefined));
-  picture.prices = shown.map(() => slots.map(() => undefined));
-  shown.forEach(({ points: { time, avgPrice } }, line) => {
-    const base = avgPrice[0];
-    for (const column of columnsOf(time, width, [])) {
-      const at = /** @type {number} */ (indexOf.get(Math.floor(time[column.first] / width)));
-      const price = summary(avgPrice, column)?.average;
-      picture.prices[line][at] = price;
-      picture.lines[line][at] = price === undefined ? undefined : percentChange(base, price);
-      picture.windows[at] += column.last - column.first + 1;
+  const found = times.map((time) => pauses(time, pauseIntervals(range, time)));
+  picture.pauses = commonPauses(found.filter((_, line) => times[line].length > 0));
+
+  const { from, to } = view ?? picture.whole;
+  const width = columnWidth(to - from, columns);
+  const middleOf = (/** @type {number} */ at) => (Math.floor(at / width) + 0.5) * width;
+  // From column to column. A pause within one is not seen.
+  const breaks = found.map((list) =>
+    list
+      .map((pause) => ({ from: middleOf(pause.from), to: middleOf(pause.to) }))
+      .filter((pause) => pause.to > pause.from),
+  );
+  const middles = breaks.flat().map((pause) => (pause.from + pause.to) / 2);
+  picture.time = [...new Set([...times.flat().map(middleOf), ...middles])].sort((a, b) => a - b);
+  picture.windows = picture.time.map(() => 0);
+  const indexOf = new Map(picture.time.map((at, index) => [at, index]));
+  shown.forEach(({ points }, line) => {
+    picture.lines[line] = picture.time.map(() => undefined);
+    picture.prices[line] = picture.time.map(() => undefined);
+    for (const column of columnsOf(points.time, width, [])) {
+      const index = /** @type {number} */ (indexOf.get(middleOf(points.time[column.first])));
+      const price = /** @type {number} */ (summary(points.avgPrice, column)?.average);
+      picture.prices[line][index] = price;
+      picture.lines[line][index] = percentChange(points.avgPrice[0], price);
+      picture.windows[index] += column.last - column.first + 1;
     }
-    breakAt(gaps[line], picture, line);
+    breakAt(breaks[line], picture, line);
   });
   picture.isBreak = picture.windows.map((count) => count === 0);
   return picture;
@@ -184,6 +185,14 @@ function wholeOf(times) {
 function widthOf(times, { from, to }, columns) {
   const count = times.reduce((sum, time) => sum + time.filter((at) => at >= from && at <= to).length, 0);
   return count > columns ? columnWidth(to - from, columns) : 0;
+}
+
+/** The parts of several companies' points that lie in the range before the newest window of all. @param {readonly Track[]} tracks @param {string} range @returns {Track[]} */
+function inSameSpan(tracks, range) {
+  const times = tracks.map(({ points }) => ascending(points.time));
+  const end = Math.max(...times.map((time) => time.at(-1) ?? -Infinity));
+  const span = Math.max(...times.map((time) => spanOf(range, time)));
+  return tracks.map(({ name, points }) => ({ name, points: since(newestWithin(points, span), end - span) }));
 }
 
 /** @param {Points} points @param {number} from  ms @returns {Points} */

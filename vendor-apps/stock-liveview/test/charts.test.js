@@ -237,6 +237,26 @@ describe("a comparison", () => {
     assert.ok(both.lines.every((line) => line.includes(null)));
   });
 
+  it("breaks a line also where the pause is hardly longer than a column, wherever columns begin", () => {
+    for (let offset = 0; offset < 40; offset += 4) {
+      const from = START + offset * SECOND;
+      const paused = [
+        ...every(from, from + 10 * MINUTE),
+        ...every(from + 10 * MINUTE + 45 * SECOND, from + 15 * MINUTE),
+      ];
+      const tracks = ["A", "B"].map((name) => ({ name, points: points(paused) }));
+      const { lines, time } = comparison(tracks, { ...scope, range: "15m", columns: 25 });
+      assert.ok(
+        lines.every((line) => line.includes(null)),
+        `at ${offset} s`,
+      );
+      assert.deepEqual(
+        time,
+        time.toSorted((a, b) => a - b),
+      );
+    }
+  });
+
   it("has no change from a price of zero, and one upwards from a price below", () => {
     const time = [START, START + SECOND];
     const tracks = [
