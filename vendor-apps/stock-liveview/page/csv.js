@@ -17,7 +17,7 @@ const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 const NEEDS_QUOTES = /[",\r\n]/;
 
 /**
- * Prices have all their digits. Times are as the windows are labelled.
+ * Prices have all their digits.
  * @param {readonly Track[]} tracks  the whole of what the chart spans; several are a comparison
  * @param {import("./ranges.js").Span} view  the part that is visible
  */

@@ -6,17 +6,20 @@ import { Arrival } from "./arrival.js";
 import { bigChart } from "./big-chart.js";
 import { companySearch } from "./compare.js";
 import { csv, fileName } from "./csv.js";
-import { byId, factSetter, find, setText, span } from "./dom.js";
+import { byId, factSetter, find, setText } from "./dom.js";
 import { companyColour, distinctColours } from "./drawing.js";
 import { ago, clock, count, price, when } from "./format.js";
+import { Legend } from "./legend.js";
+import { note } from "./note.js";
 import { comparison, moved, nearest, single } from "./picture.js";
 import { listenToKeys } from "./plot-keys.js";
 import { priceSetter } from "./price.js";
 import { RangeHistory } from "./range-history.js";
-import { CHOICES, LIVE, panned, rangeOf, sampleStep, spanOf, within, zoomed } from "./ranges.js";
-import { comparedText, readout, sentence } from "./readout.js";
+import { CHOICES, LIVE, panned, rangeOf, sampleStep, within, zoomed } from "./ranges.js";
+import { readout, sentence } from "./readout.js";
 import { isQuiet } from "./store.js";
-import { delay, lasting, withoutWindows, zone } from "./words.js";
+import { showTip } from "./tip.js";
+import { delay, zone } from "./words.js";
 
 /** @typedef {import("./store.js").Company} Company */
 /** @typedef {import("./store.js").Points} Points */
@@ -28,13 +31,8 @@ import { delay, lasting, withoutWindows, zone } from "./words.js";
 export const MAX_COMPARED = 6;
 /** States of the page in which its prices are old. */
 const OLD_STATES = new Set(["stale", "reconnecting"]);
-/** Pauses that the note tells one by one. */
-const MAX_TOLD = 2;
 /** Of a picture that is not drawn yet. */
 const FEW_COLUMNS = 100;
-/** Of the readout, about, CSS pixels: it is not measured, which would force a layout. */
-const TIP_HEIGHT = 50;
-const TIP_ROW = 20;
 const PAUSE_ICON = "M2 1h3v10H2zM7 1h3v10H7z";
 const RESUME_ICON = "M2 1l9 5-9 5z";
 /** @type {Points} */
@@ -64,8 +62,8 @@ export class Detail {
 
   /** @type {ReturnType<typeof bigChart> | undefined} */
   #chart;
-  /** The colours that the chart was made for. */
-  #chartColours = "";
+  /** Of the companies, as the chart was made for. @type {string[]} */
+  #colours = [];
   /** @type {Picture | undefined} */
   #picture;
   /** The part that one has zoomed in to; null for all. @type {Span | null} */
@@ -84,6 +82,7 @@ export class Detail {
   #fact;
   #plot;
   #tip;
+  #legend;
 
   /**
    * @param {string} name  the company's
@@ -108,6 +107,11 @@ export class Detail {
     this.#fact = factSetter(this.#element);
     this.#plot = find(this.#element, ".plot");
     this.#tip = find(this.#element, ".tip");
+    this.#legend = new Legend(find(this.#element, ".legend"), (other) => {
+      this.#compare(this.#others.filter((one) => one !== other));
+      // Its button is gone, and the focus with it.
+      find(this.#element, ".compare input").focus();
+    });
     setText(find(this.#element, "h1"), name);
     this.#createControls();
     this.setState({ range, with: others });
@@ -220,13 +224,6 @@ export class Detail {
     }
     const candidates = () => this.#store.companies().flatMap(({ name }) => (this.names.includes(name) ? [] : [name]));
     companySearch(find(element, ".compare"), candidates, (name) => this.#compare([...this.#others, name]));
-    find(element, ".legend").addEventListener("click", ({ target }) => {
-      const button = /** @type {HTMLElement} */ (target).closest("button");
-      if (!button) return;
-      this.#compare(this.#others.filter((name) => name !== button.dataset.company));
-      // Its button is gone, and the focus with it.
-      find(element, ".compare input").focus();
-    });
     find(element, ".pause").hidden = !this.#canPause;
     find(element, ".pause").addEventListener("click", () => this.#togglePause());
     find(element, ".save").addEventListener("click", () => this.#save());
@@ -315,15 +312,14 @@ export class Detail {
     // Not before it has something to show, so that nothing moves when that comes.
     if (this.#chart || this.names.some((name) => this.#pointsOf(name).time.length > 0)) this.#makeChart(colours);
     this.#drawView();
-    this.#showLegend(colours);
-    this.#note();
+    setText(byId("detail-note"), this.#noteText());
   }
 
   /** @param {string[]} colours */
   #makeChart(colours) {
-    if (this.#chart && this.#chartColours === colours.join()) return;
+    if (this.#chart && this.#colours.join() === colours.join()) return;
     this.#chart?.destroy();
-    this.#chartColours = colours.join();
+    this.#colours = colours;
     this.#chart = bigChart(this.#plot, colours, {
       onPoint: (at) => this.#point(at),
       onZoom: (view) => this.#setView(view),
@@ -346,6 +342,8 @@ export class Detail {
       picture = make();
     }
     this.#picture = picture;
+    this.#legend.show(picture, this.names, this.#colours);
+    this.#legend.showValues(picture, this.#selected(picture));
     chart?.show(picture, this.#view ?? picture.whole, this.#areSamples());
     find(this.#element, ".reset").hidden = this.#view === null;
     this.#plot.setAttribute("aria-valuemax", String(Math.max(picture.time.length - 1, 0)));
@@ -370,75 +368,11 @@ export class Detail {
     return this.#picture?.tracks.some(({ points }) => sampleStep(this.#range, points.time) > 0) ?? false;
   }
 
-  /** @param {string[]} colours */
-  #showLegend(colours) {
-    const legend = find(this.#element, ".legend");
-    const isComparison = colours.length > 1;
-    const key = isComparison ? this.names.join("\n") : "";
-    if (legend.dataset.key !== key || legend.childElementCount === 0) {
-      legend.dataset.key = key;
-      legend.replaceChildren(
-        ...(isComparison ? this.names.map((name) => legendItem(name, this.#name)) : singleItems()),
-      );
-    }
-    if (isComparison) {
-      colours.forEach((name, index) => {
-        /** @type {HTMLElement} */ (legend.children[index]).style.setProperty("--colour", `var(${name})`);
-      });
-      this.#showLegendValues();
-      return;
-    }
-    const { lines = [], low = [], high = [] } = this.#picture ?? {};
-    /** @param {string} line @param {boolean} isThere */
-    const showItem = (line, isThere) => {
-      find(legend, `[data-line="${line}"]`).hidden = !isThere;
-    };
-    const isNumber = (/** @type {unknown} */ value) => typeof value === "number";
-    showItem(
-      "band",
-      low.some((value, index) => value !== high[index]),
-    );
-    showItem("buy", lines[1]?.some(isNumber) ?? false);
-    showItem("sell", lines[2]?.some(isNumber) ?? false);
-  }
-
-  /** The compared companies' values at the cursor, or the newest. */
-  #showLegendValues() {
-    const picture = this.#picture;
-    if (!picture || picture.tracks.length < 2) return;
-    const selected = this.#selected(picture);
-    const index = selected < 0 ? picture.time.length - 1 : selected;
-    const items = find(this.#element, ".legend").children;
-    if (items.length !== picture.tracks.length) return;
-    picture.tracks.forEach((_, line) => {
-      setText(find(/** @type {HTMLElement} */ (items[line]), ".value"), comparedText(picture, line, index));
-    });
-  }
-
-  /** Tells what the chart cannot: why it is empty or incomplete, and its pauses. */
-  #note() {
-    setText(byId("detail-note"), this.#noteText());
-  }
-
   #noteText() {
     const histories = [...this.#histories.values()];
     if (histories.some(({ hasFailed }) => hasFailed)) return "The history cannot be read at the moment. Trying again.";
     if (histories.some(({ points }) => !points)) return "Loading";
-    const picture = this.#picture;
-    if (!picture) return "";
-    const { pauses, tracks } = picture;
-    const sentences = [];
-    if (tracks.length > 1) sentences.push("Change of each since its first window in this range.");
-    else if (this.#range !== LIVE) sentences.push(describe(tracks[0].points, this.#range));
-    const isRough = this.#areSamples();
-    const now = Date.now();
-    for (const { from, to } of pauses.slice(-MAX_TOLD)) {
-      const text = `${withoutWindows(to - from, isRough)}, from ${when(from, now)} to ${when(to, now)}.`;
-      sentences.push(text[0].toUpperCase() + text.slice(1));
-    }
-    const untold = pauses.length - MAX_TOLD;
-    if (untold > 0) sentences.push(`${count(untold)} earlier ${untold === 1 ? "pause" : "pauses"}.`);
-    return sentences.filter(Boolean).join(" ");
+    return this.#picture ? note(this.#picture, this.#range, Date.now()) : "";
   }
 
   /** @param {Span | null} view */
@@ -507,8 +441,8 @@ export class Detail {
   #showCursor() {
     const [picture, chart] = [this.#picture, this.#chart];
     if (!picture || !chart) return;
-    this.#showLegendValues();
     const index = this.#selected(picture);
+    this.#legend.showValues(picture, index);
     const place = index < 0 ? undefined : chart.place(index);
     if (!this.#isByPointer) chart.moveTo(place ? index : null);
     this.#tip.hidden = !place;
@@ -516,15 +450,7 @@ export class Detail {
     const read = readout(picture, index, Date.now());
     this.#plot.setAttribute("aria-valuenow", String(index));
     this.#plot.setAttribute("aria-valuetext", sentence(read));
-    if (!place) return;
-    const colours = this.#chartColours.split(",");
-    this.#tip.replaceChildren(span("tip-time", read.at), ...read.rows.map((row) => tipRow(row, colours)));
-    const lowest = place.height - TIP_HEIGHT - TIP_ROW * read.rows.length;
-    const top = Math.max(Math.min(Math.round(place.top) - 36, lowest), 8);
-    const left = Math.round(place.left);
-    this.#tip.style.transform = place.isRight
-      ? `translate(calc(${left - 14}px - 100%), ${top}px)`
-      : `translate(${left + 14}px, ${top}px)`;
+    if (place) showTip(this.#tip, read, place, this.#colours);
   }
 
   #togglePause() {
@@ -570,53 +496,6 @@ export class Detail {
     // The download has begun when the click returns, but not every browser has read the file by then.
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
-}
-
-/** @param {string} name @param {string} own  the company of the view, which stays */
-function legendItem(name, own) {
-  const item = document.createElement("li");
-  item.append(span("name", name), span("value", ""));
-  if (name === own) return item;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.company = name;
-  button.setAttribute("aria-label", `Remove ${name}`);
-  button.textContent = "×";
-  item.append(button);
-  return item;
-}
-
-function singleItems() {
-  return [
-    ["average", "Average"],
-    ["band", "Lowest to highest"],
-    ["buy", "Buy"],
-    ["sell", "Sell"],
-  ].map(([line, text]) => {
-    const item = document.createElement("li");
-    item.dataset.line = line;
-    item.textContent = text;
-    return item;
-  });
-}
-
-/** @param {import("./readout.js").Row} row @param {string[]} colours */
-function tipRow({ line, name, text }, colours) {
-  const row = span("tip-row", name);
-  row.dataset.line = line;
-  if (colours[Number(line)]) row.style.setProperty("--colour", `var(${colours[Number(line)]})`);
-  row.append(span("tip-value", text));
-  return row;
-}
-
-/** @param {Points} points @param {string} range */
-function describe({ time }, range) {
-  const step = sampleStep(range, time);
-  if (step > 0) return `One window of every ${lasting(step)}.`;
-  if (time.length === 0) return "No windows in this range.";
-  const covered = (time[time.length - 1] - time[0]) / spanOf(range, time);
-  if (covered >= 0.9) return "";
-  return time.length === 1 ? "1 window in this range." : `${count(time.length)} windows in this range.`;
 }
 
 /** @param {Span} span */

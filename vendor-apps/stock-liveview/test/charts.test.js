@@ -5,6 +5,7 @@ import { Arrival } from "../page/arrival.js";
 import { matching } from "../page/compare.js";
 import { csv, fileName } from "../page/csv.js";
 import { distinctColours } from "../page/drawing.js";
+import { note } from "../page/note.js";
 import { comparison, moved, nearest, single, valueAt } from "../page/picture.js";
 import { extend, firstNewer, newestWithin, panned, rangeOf, sampleStep, within, zoomed } from "../page/ranges.js";
 import { readout, sentence } from "../page/readout.js";
@@ -280,6 +281,26 @@ describe("a comparison", () => {
     assert.deepEqual(matching(names, "b"), ["BRK.B"]);
     assert.deepEqual(matching(names, "T"), ["TSLA", "MSFT"]);
     assert.deepEqual(matching(names, " "), names);
+  });
+});
+
+describe("the note", () => {
+  const told = (/** @type {Points} */ all, range = "live") => note(picture(all, { range }), range, START);
+
+  it("tells the newest pauses, and how many there were before", () => {
+    const times = [0, 1, 2, 3].flatMap((part) => every(START + part * MINUTE, START + part * MINUTE + 20 * SECOND));
+    assert.match(
+      told(points(times)),
+      /^No windows for 40 s, from (\S+) to \S+\. No windows for 40 s, from (?!\1)\S+ to \S+\. 1 earlier pause\.$/,
+    );
+    assert.equal(told(points(every(START, START + MINUTE))), "");
+  });
+
+  it("tells what a range lacks, and that it is sampled", () => {
+    assert.equal(told(points([]), "1h"), "No windows in this range.");
+    assert.equal(told(points([START]), "1h"), "1 window in this range.");
+    assert.equal(told(points(every(START, START + 15 * MINUTE)), "15m"), "");
+    assert.equal(told(points(every(START, START + HOUR, HOUR / 240)), "1h"), "One window of every 15 s.");
   });
 });
 
