@@ -4,6 +4,7 @@
  */
 import { colour, fade, follow, onSchemeChange, withAlpha, withRoom } from "./drawing.js";
 import { when } from "./format.js";
+import { linePaths } from "./line-paths.js";
 import { lastIndex, nearest } from "./picture.js";
 import { axisLabels, withoutWindows } from "./words.js";
 
@@ -266,6 +267,7 @@ function line(stroke, width) {
   return {
     stroke,
     width,
+    paths: linePaths,
     // A window between two pauses would be invisible as a line.
     points: { show: false, size: width + 3, fill: stroke, stroke, filter: lonely },
   };
