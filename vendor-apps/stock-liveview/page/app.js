@@ -175,7 +175,7 @@ function showDetail() {
     return;
   }
   const company = store.company(chosen);
-  recent.want([chosen], RECENT_AVERAGES);
+  recent.want(detail?.names ?? [chosen], RECENT_AVERAGES);
   if (company) {
     detail?.show(company);
     detail?.tick(company, viewTime());
@@ -287,6 +287,11 @@ function choose(patch) {
   follow(address);
 }
 
+/** Puts a choice of the view of one company into the address. @param {import("./detail.js").State} state */
+function keep(state) {
+  history.replaceState(history.state, "", write({ ...read(location), ...state }));
+}
+
 /** Shows what the address says of the overview. @param {import("./address.js").Address} address */
 function follow(address) {
   past.want(address.change === "open" ? undefined : address.change);
@@ -307,6 +312,7 @@ function route() {
   const name = address.company;
   const isFirst = detail === undefined && chosen === "" && !hasEverConnected;
   if (name === chosen && !isFirst) {
+    detail?.setState({ range: address.range, with: address.with });
     follow(address);
     return;
   }
@@ -315,7 +321,10 @@ function route() {
   chosen = name;
   if (chosen) loadChartLibrary();
   detail?.destroy();
-  detail = chosen ? new Detail(chosen, planRedraw) : undefined;
+  const { range, with: others } = address;
+  detail = chosen
+    ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep, canPause: false })
+    : undefined;
   if (chosen) overview.leave();
   follow(address);
   redraw();

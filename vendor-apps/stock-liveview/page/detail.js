@@ -1,60 +1,132 @@
 /**
- * The detail view: one company's newest window in full, and a chart of a selectable range.
+ * The detail view: one company's newest window in full, and a chart of a selectable range, in which other companies can
+ * be compared with it.
  */
+import { Arrival } from "./arrival.js";
 import { bigChart } from "./big-chart.js";
-import { isRange, RANGES } from "./contract.js";
-import { byId, factSetter, find, setText, span } from "./dom.js";
-import { companyColour } from "./drawing.js";
+import { companySearch } from "./compare.js";
+import { csv, fileName } from "./csv.js";
+import { byId, factSetter, find, setText } from "./dom.js";
+import { companyColour, distinctColours } from "./drawing.js";
 import { ago, clock, count, price, when } from "./format.js";
+import { Legend } from "./legend.js";
+import { note } from "./note.js";
+import { comparison, moved, nearest, single } from "./picture.js";
+import { listenToKeys } from "./plot-keys.js";
 import { priceSetter } from "./price.js";
-import { extended } from "./ranges.js";
+import { RangeHistory } from "./range-history.js";
+import { CHOICES, LIVE, panned, rangeOf, sampleStep, within, zoomed } from "./ranges.js";
+import { readout, sentence } from "./readout.js";
 import { isQuiet } from "./store.js";
+import { showTip } from "./tip.js";
+import { delay, zone } from "./words.js";
 
 /** @typedef {import("./store.js").Company} Company */
 /** @typedef {import("./store.js").Points} Points */
+/** @typedef {import("./picture.js").Picture} Picture */
+/** @typedef {import("./ranges.js").Span} Span */
+/** What the address says of the chart; an empty range is LIVE. @typedef {{range: string, with: string[]}} State */
 
-/** The range of the newest windows, which the page holds already. */
-const LIVE = "live";
-const CHOICES = [
-  { name: LIVE, label: "Live" },
-  ...Object.entries(RANGES).map(([name, { label }]) => ({ name, label })),
-];
-const RETRY_MS = 3000;
+/** Companies in one chart. */
+export const MAX_COMPARED = 6;
+/** States of the page in which its prices are old. */
+const OLD_STATES = new Set(["stale", "reconnecting"]);
+/** Of a picture that is not drawn yet. */
+const FEW_COLUMNS = 100;
+const PAUSE_ICON = "M2 1h3v10H2zM7 1h3v10H7z";
+const RESUME_ICON = "M2 1l9 5-9 5z";
+/** @type {Points} */
+const NOTHING = { time: [], avgPrice: [], buy: [], sell: [] };
 
 export class Detail {
   #element = byId("detail");
   #name;
+  #store;
   #onChange;
+  #onState;
+  #canPause;
   #range = LIVE;
-  /** The points of the selected range; undefined for LIVE and while they are loaded. @type {Points | undefined} */
-  #history;
-  /** The points in the chart. @type {Points} */
-  #shown = { time: [], avgPrice: [], buy: [], sell: [] };
+  /** Companies compared with this one. @type {string[]} */
+  #others = [];
+  /** Of each company in the chart; none for LIVE. @type {Map<string, RangeHistory>} */
+  #histories = new Map();
+  /** @type {Company | undefined} */
+  #company;
+  /** The `_id` of the newest window when the view was paused; undefined while it is not. @type {string | undefined} */
+  #pausedAt;
+  /** While it is paused: the points at that time, by range and company. @type {Map<string, Points>} */
+  #frozen = new Map();
+  /** The newest window on the screen. @type {import("./store.js").Newest | undefined} */
+  #newest;
+  #arrival = new Arrival();
+
   /** @type {ReturnType<typeof bigChart> | undefined} */
   #chart;
-  #leaving = new AbortController();
+  /** Of the companies, as the chart was made for. @type {string[]} */
+  #colours = [];
+  /** @type {Picture | undefined} */
+  #picture;
+  /** The part that one has zoomed in to; null for all. @type {Span | null} */
+  #view = null;
+  /** Whether the picture lacks points that are being read. */
+  #isLoading = false;
+  /** What the picture was made of, to make none without need. @type {unknown[]} */
+  #sources = [];
+  /** The time that the cursor is at, ms. @type {number | null} */
+  #cursorAt = null;
+  /** The column there, of several that have this time. */
+  #cursorIndex = -1;
+  #isByPointer = false;
+
   #showPrice;
   #fact;
-  #lastTime = 0;
+  #plot;
+  #tip;
+  #legend;
 
   /**
    * @param {string} name  the company's
-   * @param {() => void} onChange  called when the selected range or its points change; calls `show`
+   * @param {object} options
+   * @param {string} [options.range]
+   * @param {readonly string[]} [options.with]  companies to compare
+   * @param {import("./store.js").Store} options.store
+   * @param {() => void} options.onChange  called when there is something new to show; calls `show`
+   * @param {(state: State) => void} options.onState  called when the user changes what the address says
+   * @param {boolean} [options.canPause]  false where the whole page can be paused
    */
-  constructor(name, onChange) {
+  constructor(name, { range, with: others = [], store, onChange, onState, canPause = true }) {
     this.#name = name;
+    this.#store = store;
     this.#onChange = onChange;
+    this.#onState = onState;
+    this.#canPause = canPause;
     const { content } = /** @type {HTMLTemplateElement} */ (byId("detail-template"));
     this.#element.replaceChildren(content.cloneNode(true));
+    this.#element.classList.remove("unknown", "quiet");
     this.#showPrice = priceSetter(this.#element);
     this.#fact = factSetter(this.#element);
+    this.#plot = find(this.#element, ".plot");
+    this.#tip = find(this.#element, ".tip");
+    this.#legend = new Legend(find(this.#element, ".legend"), (other) => {
+      this.#compare(this.#others.filter((one) => one !== other));
+      // Its button is gone, and the focus with it.
+      find(this.#element, ".compare input").focus();
+    });
     setText(find(this.#element, "h1"), name);
-    const plot = find(this.#element, ".plot");
-    plot.setAttribute("aria-label", `Chart of ${name}: arrow keys move through its windows`);
-    plot.setAttribute("aria-valuetext", "No window selected");
-    this.#createRanges();
-    this.#listenToKeys(plot);
-    find(this.#element, ".reset").addEventListener("click", () => this.#chart?.showAll());
+    this.#createControls();
+    this.setState({ range, with: others });
+  }
+
+  /** The companies whose points the chart needs, this one first. */
+  get names() {
+    return [this.#name, ...this.#others];
+  }
+
+  /** @param {{range?: string, with?: readonly string[]}} state  what the address says */
+  setState({ range, with: others = [] }) {
+    const distinct = [...new Set(others)].filter((other) => other && other !== this.#name);
+    this.#others = distinct.slice(0, MAX_COMPARED - 1);
+    this.#select(rangeOf(range));
   }
 
   focus() {
@@ -62,200 +134,371 @@ export class Detail {
   }
 
   destroy() {
-    this.#leaving.abort();
+    for (const history of this.#histories.values()) history.close();
+    this.#histories.clear();
     this.#chart?.destroy();
+    this.#chart = undefined;
     this.#element.replaceChildren();
+    this.#element.classList.remove("unknown", "quiet");
   }
 
   /** @param {Company} company */
   show(company) {
-    const { newest, points, colour } = company;
+    if (this.#element.classList.contains("unknown")) this.#element.classList.remove("unknown");
+    this.#company = company;
+    this.#followHistories();
+    if (this.#pausedAt !== undefined) {
+      this.#showWaiting(company);
+      // A range that was chosen meanwhile.
+      if (this.#isLoading) this.#draw();
+      return;
+    }
+    if (company.newest !== this.#newest) this.#showNewest(company);
+    this.#draw();
+  }
+
+  /** @param {Company} company @param {number} now  ms since 1970, by the live view's clock */
+  tick(company, now) {
+    const quiet = isQuiet(company, now);
+    const shown = this.#newest ?? company.newest;
+    const since = ago(now - shown.seenAt);
+    this.#element.classList.toggle("quiet", quiet);
+    // Only the lines fade: text keeps its contrast. Others in a comparison may have windows.
+    const isOld = OLD_STATES.has(document.documentElement.dataset.state ?? "");
+    this.#chart?.setQuiet(isOld || (quiet && this.#others.length === 0));
+    const isPaused = this.#pausedAt !== undefined;
+    setText(
+      find(this.#element, ".age"),
+      isPaused ? `Paused, this window ${since}` : quiet ? `Quiet, last window ${since}` : since,
+    );
+    this.#arrival.see(company.newest, now);
+    if (isPaused) return;
+    const { arrivedAt, delayMs } = this.#arrival;
+    this.#fact("arrived", when(arrivedAt, now));
+    this.#fact("delay", delayMs === undefined ? "–" : delay(delayMs));
+    this.#fact("zone", zone(now));
+  }
+
+  /** Shows that there is no data for this company. @param {string} why */
+  showNothing(why) {
+    this.#element.classList.add("unknown");
+    const text = this.#company
+      ? `${this.#name} has no windows any more: they were deleted. It comes back here with its next one.`
+      : why;
+    setText(byId("detail-note"), text);
+    this.#sources = [];
+    this.#newest = undefined;
+  }
+
+  /** @param {Company} company */
+  #showNewest(company) {
+    const { newest, colour } = company;
     const element = this.#element;
+    this.#newest = newest;
     element.style.setProperty("--colour", `var(${companyColour(colour)})`);
     this.#showPrice(company);
+    const box = find(element, ".price");
+    box.style.setProperty("--characters", String(box.textContent?.length ?? 1));
     this.#fact("buy", price(newest.buy?.avgPrice));
     this.#fact("sell", price(newest.sell?.avgPrice));
     this.#fact("low", price(newest.minPrice));
     this.#fact("high", price(newest.maxPrice));
     this.#fact("count", newest.count === undefined ? "–" : count(newest.count));
     this.#fact("closed", clock(newest.time));
-    for (const line of /** @type {const} */ (["buy", "sell"])) {
-      find(element, `[data-line="${line}"]`).hidden = !newest[line];
-    }
-    this.#chart ??= bigChart(find(element, ".plot"), companyColour(colour), {
-      onCursor: (index, left, top) => this.#readOut(index, left, top),
-      onZoom: (isZoomed) => {
-        find(element, ".reset").hidden = !isZoomed;
-      },
-    });
-    if (element.classList.contains("unknown")) {
-      element.classList.remove("unknown");
-      this.#note("");
-    }
-    if (this.#range === LIVE) this.#draw(newestPart(points, find(element, ".plot").clientWidth));
-    else if (this.#history && newest.time > this.#lastTime) {
-      this.#history = extended(this.#history, points, this.#lastTime, this.#rangeMs());
-      this.#draw(this.#history);
-    }
-    this.#lastTime = newest.time;
   }
 
-  /** @param {Company} company @param {number} now  ms since 1970 */
-  tick(company, now) {
-    const quiet = isQuiet(company, now);
-    const since = ago(now - company.newest.seenAt);
-    this.#element.classList.toggle("quiet", quiet);
-    setText(find(this.#element, ".age"), quiet ? `Quiet, last window ${since}` : since);
-  }
-
-  /** Shows that there is no data for this company. @param {string} why */
-  showNothing(why) {
-    this.#element.classList.add("unknown");
-    setText(byId("detail-note"), why);
-  }
-
-  #createRanges() {
-    const fieldset = find(this.#element, ".ranges");
+  #createControls() {
+    const element = this.#element;
+    const fieldset = find(element, ".ranges");
     for (const { name, label } of CHOICES) {
       const input = document.createElement("input");
-      Object.assign(input, { type: "radio", name: "range", value: name, id: `range-${name}`, checked: name === LIVE });
-      input.addEventListener("change", () => this.#select(name));
+      Object.assign(input, { type: "radio", name: "range", value: name, id: `range-${name}` });
+      input.addEventListener("change", () => {
+        this.#select(name);
+        this.#tellState();
+      });
       const text = document.createElement("label");
       text.htmlFor = input.id;
       text.textContent = label;
       fieldset.append(input, text);
     }
+    const candidates = () => this.#store.companies().flatMap(({ name }) => (this.names.includes(name) ? [] : [name]));
+    companySearch(find(element, ".compare"), candidates, (name) => this.#compare([...this.#others, name]));
+    find(element, ".pause").hidden = !this.#canPause;
+    find(element, ".pause").addEventListener("click", () => this.#togglePause());
+    find(element, ".save").addEventListener("click", () => this.#save());
+    find(element, ".zoom-in").addEventListener("click", () => this.#zoom(0.5));
+    find(element, ".zoom-out").addEventListener("click", () => this.#zoom(2));
+    find(element, ".reset").addEventListener("click", () => this.#setView(null));
+    this.#plot.setAttribute("aria-label", `Chart of ${this.#name}`);
+    this.#plot.setAttribute("aria-valuetext", "No window selected");
+    listenToKeys(this.#plot, {
+      move: (steps) => this.#moveCursor(steps),
+      pan: (parts) => this.#pan(parts),
+      zoom: (factor) => this.#zoom(factor),
+      showAll: () => this.#setView(null),
+      leave: () => this.#leave(),
+      pause: () => this.#togglePause(),
+    });
+    for (const part of element.children) {
+      part.addEventListener("keydown", (event) => this.#pauseByKey(/** @type {KeyboardEvent} */ (event)));
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pauseByKey(event) {
+    const isTyping = /** @type {HTMLElement} */ (event.target).matches('input:not([type="radio"])');
+    if (event.key !== "p" || !this.#canPause || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    this.#togglePause();
+  }
+
+  #tellState() {
+    this.#onState({ range: this.#range === LIVE ? "" : this.#range, with: [...this.#others] });
+  }
+
+  /** @param {string[]} others */
+  #compare(others) {
+    this.setState({ range: this.#range, with: others });
+    this.#tellState();
   }
 
   /** @param {string} range */
-  async #select(range) {
+  #select(range) {
+    if (range !== this.#range) this.#view = null;
+    const wanted = range === LIVE ? [] : this.names;
+    for (const [name, history] of this.#histories) {
+      if (range === this.#range && wanted.includes(name)) continue;
+      history.close();
+      this.#histories.delete(name);
+    }
+    for (const name of wanted) {
+      if (!this.#histories.has(name)) this.#histories.set(name, new RangeHistory(name, range, this.#onChange));
+    }
     this.#range = range;
-    this.#history = undefined;
-    this.#chart?.showAll();
-    if (range === LIVE) {
-      this.#note("");
+    const input = /** @type {HTMLInputElement} */ (find(this.#element, `#range-${range}`));
+    input.checked = true;
+    const search = /** @type {HTMLInputElement} */ (find(this.#element, ".compare input"));
+    search.disabled = this.#others.length >= MAX_COMPARED - 1;
+    search.placeholder = search.disabled ? `${MAX_COMPARED} at most` : "Compare with";
+    this.#sources = [];
+    // Also while it is paused: it is the user who asks.
+    this.#followHistories();
+    if (this.#company) this.#draw();
+    this.#onChange();
+  }
+
+  #followHistories() {
+    for (const [name, history] of this.#histories) {
+      const company = this.#store.company(name);
+      if (company) history.follow(company);
+    }
+  }
+
+  /** Draws anew what changed. */
+  #draw() {
+    const companies = this.names.map((name) => this.#store.company(name));
+    const histories = this.names.map((name) => this.#histories.get(name));
+    const sources = [
+      ...companies.flatMap((company, index) => [company, histories[index] ? 0 : company?.revision]),
+      ...histories.flatMap((history) => [history?.revision, history?.hasFailed]),
+    ];
+    const isSame = sources.length === this.#sources.length && sources.every((one, at) => one === this.#sources[at]);
+    if (isSame) return;
+    this.#sources = sources;
+    this.#isLoading = histories.some((history) => history && !history.points);
+
+    const colours = distinctColours(companies.map((company, index) => company?.colour ?? index));
+    // Not before it has something to show, so that nothing moves when that comes.
+    if (this.#chart || this.names.some((name) => this.#pointsOf(name).time.length > 0)) this.#makeChart(colours);
+    this.#drawView();
+    setText(byId("detail-note"), this.#noteText());
+  }
+
+  /** @param {string[]} colours */
+  #makeChart(colours) {
+    if (this.#chart && this.#colours.join() === colours.join()) return;
+    this.#chart?.destroy();
+    this.#colours = colours;
+    this.#chart = bigChart(this.#plot, colours, {
+      onPoint: (at) => this.#point(at),
+      onZoom: (view) => this.#setView(view),
+      onResize: () => this.#drawView(),
+    });
+  }
+
+  /** Draws the visible part of what is there. */
+  #drawView() {
+    const chart = this.#chart;
+    const tracks = this.names.map((name) => ({ name, points: this.#pointsOf(name) }));
+    const scope = { range: this.#range, view: this.#view, columns: chart?.columns() ?? FEW_COLUMNS };
+    const make = () => (tracks.length > 1 ? comparison(tracks, scope) : single(tracks[0], scope));
+    let picture = make();
+    const view = this.#view && within(this.#view, picture.whole);
+    if (view?.from !== this.#view?.from || view?.to !== this.#view?.to) {
+      // Time has moved on, so that the part is no longer there.
+      this.#view = view;
+      scope.view = view;
+      picture = make();
+    }
+    this.#picture = picture;
+    this.#legend.show(picture, this.names, this.#colours);
+    this.#legend.showValues(picture, this.#selected(picture));
+    chart?.show(picture, this.#view ?? picture.whole, this.#areSamples());
+    find(this.#element, ".reset").hidden = this.#view === null;
+    this.#plot.setAttribute("aria-valuemax", String(Math.max(picture.time.length - 1, 0)));
+    if (this.#isByPointer && chart) this.#point(chart.pointedAt());
+    else this.#showCursor();
+  }
+
+  /** @param {string} name @returns {Points} */
+  #pointsOf(name) {
+    const key = `${this.#range} ${name}`;
+    const frozen = this.#frozen.get(key);
+    if (frozen) return frozen;
+    const points = this.#range === LIVE ? this.#store.company(name)?.points : this.#histories.get(name)?.points;
+    if (!points || this.#pausedAt === undefined) return points ?? NOTHING;
+    const { time, avgPrice, buy, sell } = points;
+    const copy = { time: [...time], avgPrice: [...avgPrice], buy: [...buy], sell: [...sell] };
+    this.#frozen.set(key, copy);
+    return copy;
+  }
+
+  #areSamples() {
+    return this.#picture?.tracks.some(({ points }) => sampleStep(this.#range, points.time) > 0) ?? false;
+  }
+
+  #noteText() {
+    const histories = [...this.#histories.values()];
+    if (histories.some(({ hasFailed }) => hasFailed)) return "The history cannot be read at the moment. Trying again.";
+    if (histories.some(({ points }) => !points)) return "Loading";
+    return this.#picture ? note(this.#picture, this.#range, Date.now()) : "";
+  }
+
+  /** @param {Span | null} view */
+  #setView(view) {
+    this.#view = view && this.#picture ? within(view, this.#picture.whole) : null;
+    this.#drawView();
+  }
+
+  /** @param {number} factor */
+  #zoom(factor) {
+    const picture = this.#picture;
+    if (!picture) return;
+    const view = this.#view ?? picture.whole;
+    const at = this.#cursorAt;
+    const isVisible = at !== null && at >= view.from && at <= view.to;
+    this.#setView(zoomed(view, picture.whole, factor, isVisible ? at : this.#range === LIVE ? view.to : middle(view)));
+  }
+
+  /** @param {number} parts */
+  #pan(parts) {
+    if (!this.#view || !this.#picture) return;
+    this.#setView(panned(this.#view, this.#picture.whole, parts * (this.#view.to - this.#view.from)));
+  }
+
+  /** @param {number} steps */
+  #moveCursor(steps) {
+    const picture = this.#picture;
+    if (!picture || picture.time.length === 0) return;
+    const view = this.#view ?? picture.whole;
+    const before = this.#selected(picture);
+    const isFresh = before < 0 && Number.isFinite(steps);
+    const index = isFresh ? nearest(picture, view.to) : moved(picture, Math.max(before, 0), steps);
+    this.#isByPointer = false;
+    const at = picture.time[index];
+    this.#cursorAt = at;
+    this.#cursorIndex = index;
+    const outside = at < view.from ? at - view.from : at > view.to ? at - view.to : 0;
+    if (outside !== 0 && this.#view) this.#setView(panned(this.#view, picture.whole, outside));
+    else this.#showCursor();
+  }
+
+  /** The column at the cursor; -1 without one. @param {Picture} picture */
+  #selected(picture) {
+    if (this.#cursorAt === null) return -1;
+    if (picture.time[this.#cursorIndex] === this.#cursorAt) return this.#cursorIndex;
+    this.#cursorIndex = nearest(picture, this.#cursorAt);
+    return this.#cursorIndex;
+  }
+
+  /** @param {number | null} at */
+  #point(at) {
+    // Without a pointer on it, the chart leaves the keyboard's cursor alone.
+    if (at === null && !this.#isByPointer) return;
+    this.#isByPointer = at !== null;
+    this.#cursorAt = at;
+    this.#showCursor();
+  }
+
+  #leave() {
+    this.#isByPointer = false;
+    this.#cursorAt = null;
+    this.#showCursor();
+  }
+
+  /** Reads out the column at the cursor. */
+  #showCursor() {
+    const [picture, chart] = [this.#picture, this.#chart];
+    if (!picture || !chart) return;
+    const index = this.#selected(picture);
+    this.#legend.showValues(picture, index);
+    const place = index < 0 ? undefined : chart.place(index);
+    if (!this.#isByPointer) chart.moveTo(place ? index : null);
+    this.#tip.hidden = !place;
+    if (index < 0) return;
+    const read = readout(picture, index, Date.now());
+    this.#plot.setAttribute("aria-valuenow", String(index));
+    this.#plot.setAttribute("aria-valuetext", sentence(read));
+    if (place) showTip(this.#tip, read, place, this.#colours);
+  }
+
+  #togglePause() {
+    const company = this.#company;
+    if (!company || !this.#canPause) return;
+    const isPaused = this.#pausedAt === undefined;
+    this.#pausedAt = isPaused ? (this.#newest ?? company.newest)._id : undefined;
+    setText(find(this.#element, ".pause-text"), isPaused ? "Resume" : "Pause");
+    find(this.#element, ".pause path").setAttribute("d", isPaused ? RESUME_ICON : PAUSE_ICON);
+    this.#element.classList.toggle("paused", isPaused);
+    const state = find(this.#element, ".waiting-windows");
+    state.hidden = !isPaused;
+    this.#frozen.clear();
+    this.#sources = [];
+    if (!isPaused) {
       this.#onChange();
       return;
     }
-    this.#note("Loading");
-    while (this.#range === range && !this.#leaving.signal.aborted) {
-      const history = await fetchHistory(this.#name, range, this.#leaving.signal);
-      if (this.#range !== range || this.#leaving.signal.aborted) return;
-      if (history) {
-        this.#history = history;
-        this.#lastTime = history.time.at(-1) ?? 0;
-        this.#note(describe(history, this.#rangeMs()));
-        this.#draw(history);
-        this.#onChange();
-        return;
-      }
-      this.#note("The history cannot be read at the moment. Trying again.");
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
+    // What comes from now on changes them in place.
+    for (const name of this.names) this.#pointsOf(name);
+    this.#showWaiting(company);
   }
 
-  /** @param {string} text */
-  #note(text) {
-    setText(byId("detail-note"), text);
+  /** Says how many windows closed since the view was paused. @param {Company} company */
+  #showWaiting({ points: { id } }) {
+    const at = id.lastIndexOf(this.#pausedAt ?? "");
+    const waiting = at < 0 ? id.length : id.length - 1 - at;
+    const windows = waiting === 1 ? "1 new window waits" : `${count(waiting)} new windows wait`;
+    const text = waiting === 0 ? "Paused" : `Paused: ${at < 0 ? "more than " : ""}${windows}`;
+    setText(find(this.#element, ".waiting-windows"), text);
   }
 
-  #rangeMs() {
-    return isRange(this.#range) ? RANGES[this.#range].ms : 0;
-  }
-
-  /** @param {Points} points */
-  #draw(points) {
-    this.#shown = points;
-    const plot = find(this.#element, ".plot");
-    plot.setAttribute("aria-valuemax", String(Math.max(points.time.length - 1, 0)));
-    this.#chart?.show(points);
-  }
-
-  /** @param {number | null} index @param {number} left @param {number} top */
-  #readOut(index, left, top) {
-    const tip = find(this.#element, ".tip");
-    const plot = find(this.#element, ".plot");
-    tip.hidden = index === null;
-    if (index === null) return;
-    const { time, avgPrice, buy, sell } = this.#shown;
-    if (time[index] === undefined) return;
-    const at = when(time[index], Date.now());
-    const lines = [
-      { name: "Average", value: avgPrice[index], line: "average" },
-      { name: "Buy", value: buy[index], line: "buy" },
-      { name: "Sell", value: sell[index], line: "sell" },
-    ].filter(({ value }) => typeof value === "number");
-    tip.replaceChildren(
-      span("time", at),
-      ...lines.map(({ name, value, line }) => {
-        const row = span("row", name);
-        row.dataset.line = line;
-        row.append(span("value", price(value)));
-        return row;
-      }),
-    );
-    const width = tip.offsetWidth;
-    const isLeft = left + width + 24 > plot.clientWidth;
-    tip.style.transform = `translate(${isLeft ? left - width - 14 : left + 14}px, ${Math.max(top - 36, 8)}px)`;
-    plot.setAttribute("aria-valuenow", String(index));
-    plot.setAttribute(
-      "aria-valuetext",
-      `${at}: ${lines.map(({ name, value }) => `${name} ${price(value)}`).join(", ")}`,
-    );
-  }
-
-  /** @param {HTMLElement} plot */
-  #listenToKeys(plot) {
-    plot.addEventListener("keydown", (event) => {
-      const last = this.#shown.time.length - 1;
-      const now = Number(plot.getAttribute("aria-valuenow"));
-      const isFresh = find(this.#element, ".tip").hidden;
-      const targets = {
-        ArrowLeft: isFresh ? last : now - 1,
-        ArrowRight: isFresh ? last : now + 1,
-        PageUp: now - 10,
-        PageDown: now + 10,
-        Home: 0,
-        End: last,
-      };
-      if (event.key === "Escape") this.#chart?.leave();
-      if (!(event.key in targets)) return;
-      event.preventDefault();
-      const target = targets[/** @type {keyof typeof targets} */ (event.key)];
-      this.#chart?.moveTo(Math.min(Math.max(target, 0), last));
-    });
-    plot.addEventListener("blur", () => this.#chart?.leave());
+  /** Hands what the chart shows to the user as a file. */
+  #save() {
+    const picture = this.#picture;
+    if (!picture) return;
+    const text = csv(picture.tracks, this.#view ?? picture.whole);
+    const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = fileName(this.names, this.#range, Date.now());
+    link.click();
+    // The download has begun when the click returns, but not every browser has read the file by then.
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
 }
 
-/**
- * @param {string} company @param {string} range @param {AbortSignal} signal
- * @returns {Promise<Points | undefined>} undefined when it cannot be read at the moment
- */
-async function fetchHistory(company, range, signal) {
-  try {
-    const response = await fetch(`history?${new URLSearchParams({ company, range })}`, { signal });
-    return response.ok ? await response.json() : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** As many of the newest points as the width can show apart. @param {Points} points @param {number} width  px */
-function newestPart({ time, avgPrice, buy, sell }, width) {
-  const limit = Math.max(60, Math.floor(width / 3.5));
-  return {
-    time: time.slice(-limit),
-    avgPrice: avgPrice.slice(-limit),
-    buy: buy.slice(-limit),
-    sell: sell.slice(-limit),
-  };
-}
-
-/** @param {Points} history @param {number} span */
-function describe(history, span) {
-  const { time } = history;
-  if (time.length === 0) return "No windows in this range.";
-  const covered = (time[time.length - 1] - time[0]) / span;
-  return covered < 0.9 ? `${count(time.length)} windows in this range.` : "";
+/** @param {Span} span */
+function middle({ from, to }) {
+  return (from + to) / 2;
 }

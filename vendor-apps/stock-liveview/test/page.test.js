@@ -3,29 +3,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { average as mean, distances } from "../page/deviation.js";
 import { ago, change, count, exact, price, priceParts, span, zonedClock } from "../page/format.js";
-import { extended } from "../page/ranges.js";
-
-/** Points whose price equals their time. @param {number[]} times @returns {import("../page/store.js").Points} */
-const points = (times) => ({ time: times, avgPrice: times, buy: times.map(() => null), sell: times.map(() => null) });
-
-describe("a longer range", () => {
-  it("gets new windows and drops old ones", () => {
-    const shown = extended(points([0, 400, 800]), points([800, 1000, 1200]), 800, 1000);
-    assert.deepEqual(shown.time, [400, 800, 1000, 1200]);
-  });
-
-  it("is not denser at its end than elsewhere", () => {
-    const span = 1_000_000;
-    let shown = points([0, 4000, 8000]);
-    let since = 8000;
-    for (let time = 8100; time <= 20_000; time += 100) {
-      shown = extended(shown, points([time]), since, span);
-      since = time;
-    }
-    assert.ok(shown.time.length < 20, `${shown.time.length} points`);
-    assert.equal(shown.time.at(-1), 20_000);
-  });
-});
 
 describe("a row of bars", () => {
   it("scales distances from the mean of all prices to the farthest bar shown", () => {

@@ -135,68 +135,6 @@ describe("the page", () => {
     assert.deepEqual(await page.locator(".rhythm-name").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
   });
 
-  it("has a view of one company, with a link that can be shared", async () => {
-    const { page } = await visit();
-    await statusIs(page, "Live");
-    await card(page, "TSLA").locator("a").click();
-    await page.locator("#detail h1").waitFor();
-    assert.equal(new URL(page.url()).hash, "#TSLA");
-    const { page: shared } = await visit("#TSLA");
-    await shared.locator("#detail .plot canvas").waitFor();
-    assert.equal(await shared.locator("#detail h1").textContent(), "TSLA");
-    await database.store(window("TSLA", 222.22));
-    await eventually(async () => (await shownPrice(shared.locator("#detail"))) === "222.22", "it is live");
-    assert.match(await shared.title(), /^TSLA 222.22/);
-    await shared.goBack().catch(() => {});
-    await page.locator(".back").click();
-    await page.locator("#overview").waitFor();
-    assert.equal(await page.locator("#detail").isVisible(), false);
-  });
-
-  it("shows the chart's values by mouse and by keyboard", async () => {
-    await database.store(window("MSFT", 345.67));
-    const { page } = await visit("#MSFT");
-    const plot = page.locator(".plot");
-    await plot.locator("canvas").waitFor();
-    const box = (await plot.boundingBox()) ?? assert.fail("no chart");
-    await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2);
-    await page.locator(".tip").waitFor();
-    assert.match((await page.locator(".tip").innerText()).replaceAll("\n", " "), /Average \d+\.\d\d Buy .* Sell /);
-    await page.mouse.move(0, 0);
-    await page.locator(".tip").waitFor({ state: "hidden" });
-
-    await plot.focus();
-    await page.keyboard.press("End");
-    assert.match((await plot.getAttribute("aria-valuetext")) ?? "", /Average 345\.67, Buy 346\.17, Sell 345\.17/);
-    const last = Number(await plot.getAttribute("aria-valuenow"));
-    await page.keyboard.press("ArrowLeft");
-    assert.equal(Number(await plot.getAttribute("aria-valuenow")), last - 1);
-    await page.keyboard.press("Home");
-    assert.equal(Number(await plot.getAttribute("aria-valuenow")), 0);
-    await page.keyboard.press("Escape");
-    await page.locator(".tip").waitFor({ state: "hidden" });
-  });
-
-  it("shows longer ranges, and zooms into one", async () => {
-    const { page } = await visit("#MSFT");
-    await page.locator(".plot canvas").waitFor();
-    await page.locator("label", { hasText: "15 min" }).click();
-    await eventually(
-      async () => /30 windows/.test((await page.locator("#detail-note").textContent()) ?? ""),
-      "all 30 windows",
-    );
-    const whole = await picture(page, ".plot");
-    const box = (await page.locator(".plot .u-over").boundingBox()) ?? assert.fail("no chart");
-    await page.mouse.move(box.x + box.width * 0.3, box.y + 50);
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
-    await page.mouse.up();
-    await page.locator(".reset").waitFor();
-    assert.notEqual(await picture(page, ".plot"), whole);
-    await page.locator(".reset").click();
-    await page.locator(".reset").waitFor({ state: "hidden" });
-  });
-
   it("fits a phone", async () => {
     for (const address of ["", "#MSFT"]) {
       const { page } = await visit(address, PHONE);
@@ -263,20 +201,6 @@ describe("the page", () => {
     assert.deepEqual(problems, []);
   });
 
-  it("says that a company has no windows yet, and shows its first one", async () => {
-    const { page, problems } = await visit("#NEW%20ONE");
-    await eventually(
-      async () => (await page.locator("#detail-note").textContent()) === "There is no window of NEW ONE yet.",
-      "it says so",
-    );
-    assert.equal(await page.locator("#detail .figures").isVisible(), false);
-    await database.store(window("NEW ONE", 77));
-    await eventually(async () => (await shownPrice(page.locator("#detail"))) === "77.00", "it is shown");
-    assert.equal(await page.locator("#detail .figures").isVisible(), true);
-    assert.equal(await page.locator("#detail-note").textContent(), "");
-    assert.deepEqual(problems, []);
-  });
-
   it("shows averages that have only company and avgPrice", async () => {
     await database.collection.deleteMany({});
     await database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
@@ -323,7 +247,7 @@ describe("the page", () => {
         assert.ok(scroll <= visible, `${symbol}: ${scroll} px wide on ${visible}`);
         await page.locator("label", { hasText: "15 min" }).click();
         await eventually(
-          async () => (await page.locator("#detail-note").textContent()) === "1 windows in this range.",
+          async () => (await page.locator("#detail-note").textContent()) === "1 window in this range.",
           `the history of ${symbol}`,
         );
         await page.locator(".back").click();
