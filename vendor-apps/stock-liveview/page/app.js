@@ -322,9 +322,7 @@ function route() {
   if (chosen) loadChartLibrary();
   detail?.destroy();
   const { range, with: others } = address;
-  detail = chosen
-    ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep, canPause: false })
-    : undefined;
+  detail = chosen ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep }) : undefined;
   if (chosen) overview.leave();
   follow(address);
   redraw();

@@ -33,8 +33,6 @@ export const MAX_COMPARED = 6;
 const OLD_STATES = new Set(["stale", "reconnecting"]);
 /** Of a picture that is not drawn yet. */
 const FEW_COLUMNS = 100;
-const PAUSE_ICON = "M2 1h3v10H2zM7 1h3v10H7z";
-const RESUME_ICON = "M2 1l9 5-9 5z";
 /** @type {Points} */
 const NOTHING = { time: [], avgPrice: [], buy: [], sell: [] };
 
@@ -44,7 +42,6 @@ export class Detail {
   #store;
   #onChange;
   #onState;
-  #canPause;
   #range = LIVE;
   /** Companies compared with this one. @type {string[]} */
   #others = [];
@@ -52,10 +49,6 @@ export class Detail {
   #histories = new Map();
   /** @type {Company | undefined} */
   #company;
-  /** The `_id` of the newest window when the view was paused; undefined while it is not. @type {string | undefined} */
-  #pausedAt;
-  /** While it is paused: the points at that time, by range and company. @type {Map<string, Points>} */
-  #frozen = new Map();
   /** The newest window on the screen. @type {import("./store.js").Newest | undefined} */
   #newest;
   #arrival = new Arrival();
@@ -68,8 +61,6 @@ export class Detail {
   #picture;
   /** The part that one has zoomed in to; null for all. @type {Span | null} */
   #view = null;
-  /** Whether the picture lacks points that are being read. */
-  #isLoading = false;
   /** What the picture was made of, to make none without need. @type {unknown[]} */
   #sources = [];
   /** The time that the cursor is at, ms. @type {number | null} */
@@ -92,14 +83,12 @@ export class Detail {
    * @param {import("./store.js").Store} options.store
    * @param {() => void} options.onChange  called when there is something new to show; calls `show`
    * @param {(state: State) => void} options.onState  called when the user changes what the address says
-   * @param {boolean} [options.canPause]  false where the whole page can be paused
    */
-  constructor(name, { range, with: others = [], store, onChange, onState, canPause = true }) {
+  constructor(name, { range, with: others = [], store, onChange, onState }) {
     this.#name = name;
     this.#store = store;
     this.#onChange = onChange;
     this.#onState = onState;
-    this.#canPause = canPause;
     const { content } = /** @type {HTMLTemplateElement} */ (byId("detail-template"));
     this.#element.replaceChildren(content.cloneNode(true));
     this.#element.classList.remove("unknown", "quiet");
@@ -147,12 +136,6 @@ export class Detail {
     if (this.#element.classList.contains("unknown")) this.#element.classList.remove("unknown");
     this.#company = company;
     this.#followHistories();
-    if (this.#pausedAt !== undefined) {
-      this.#showWaiting(company);
-      // A range that was chosen meanwhile.
-      if (this.#isLoading) this.#draw();
-      return;
-    }
     if (company.newest !== this.#newest) this.#showNewest(company);
     this.#draw();
   }
@@ -166,13 +149,8 @@ export class Detail {
     // Only the lines fade: text keeps its contrast. Others in a comparison may have windows.
     const isOld = OLD_STATES.has(document.documentElement.dataset.state ?? "");
     this.#chart?.setQuiet(isOld || (quiet && this.#others.length === 0));
-    const isPaused = this.#pausedAt !== undefined;
-    setText(
-      find(this.#element, ".age"),
-      isPaused ? `Paused, this window ${since}` : quiet ? `Quiet, last window ${since}` : since,
-    );
+    setText(find(this.#element, ".age"), quiet ? `Quiet, last window ${since}` : since);
     this.#arrival.see(company.newest, now);
-    if (isPaused) return;
     const { arrivedAt, delayMs } = this.#arrival;
     this.#fact("arrived", when(arrivedAt, now));
     this.#fact("delay", delayMs === undefined ? "–" : delay(delayMs));
@@ -224,8 +202,6 @@ export class Detail {
     }
     const candidates = () => this.#store.companies().flatMap(({ name }) => (this.names.includes(name) ? [] : [name]));
     companySearch(find(element, ".compare"), candidates, (name) => this.#compare([...this.#others, name]));
-    find(element, ".pause").hidden = !this.#canPause;
-    find(element, ".pause").addEventListener("click", () => this.#togglePause());
     find(element, ".save").addEventListener("click", () => this.#save());
     find(element, ".zoom-in").addEventListener("click", () => this.#zoom(0.5));
     find(element, ".zoom-out").addEventListener("click", () => this.#zoom(2));
@@ -238,19 +214,7 @@ export class Detail {
       zoom: (factor) => this.#zoom(factor),
       showAll: () => this.#setView(null),
       leave: () => this.#leave(),
-      pause: () => this.#togglePause(),
     });
-    for (const part of element.children) {
-      part.addEventListener("keydown", (event) => this.#pauseByKey(/** @type {KeyboardEvent} */ (event)));
-    }
-  }
-
-  /** @param {KeyboardEvent} event */
-  #pauseByKey(event) {
-    const isTyping = /** @type {HTMLElement} */ (event.target).matches('input:not([type="radio"])');
-    if (event.key !== "p" || !this.#canPause || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    this.#togglePause();
   }
 
   #tellState() {
@@ -282,7 +246,6 @@ export class Detail {
     search.disabled = this.#others.length >= MAX_COMPARED - 1;
     search.placeholder = search.disabled ? `${MAX_COMPARED} at most` : "Compare with";
     this.#sources = [];
-    // Also while it is paused: it is the user who asks.
     this.#followHistories();
     if (this.#company) this.#draw();
     this.#onChange();
@@ -306,7 +269,6 @@ export class Detail {
     const isSame = sources.length === this.#sources.length && sources.every((one, at) => one === this.#sources[at]);
     if (isSame) return;
     this.#sources = sources;
-    this.#isLoading = histories.some((history) => history && !history.points);
 
     const colours = distinctColours(companies.map((company, index) => company?.colour ?? index));
     // Not before it has something to show, so that nothing moves when that comes.
@@ -353,15 +315,8 @@ export class Detail {
 
   /** @param {string} name @returns {Points} */
   #pointsOf(name) {
-    const key = `${this.#range} ${name}`;
-    const frozen = this.#frozen.get(key);
-    if (frozen) return frozen;
     const points = this.#range === LIVE ? this.#store.company(name)?.points : this.#histories.get(name)?.points;
-    if (!points || this.#pausedAt === undefined) return points ?? NOTHING;
-    const { time, avgPrice, buy, sell } = points;
-    const copy = { time: [...time], avgPrice: [...avgPrice], buy: [...buy], sell: [...sell] };
-    this.#frozen.set(key, copy);
-    return copy;
+    return points ?? NOTHING;
   }
 
   #areSamples() {
@@ -451,36 +406,6 @@ export class Detail {
     this.#plot.setAttribute("aria-valuenow", String(index));
     this.#plot.setAttribute("aria-valuetext", sentence(read));
     if (place) showTip(this.#tip, read, place, this.#colours);
-  }
-
-  #togglePause() {
-    const company = this.#company;
-    if (!company || !this.#canPause) return;
-    const isPaused = this.#pausedAt === undefined;
-    this.#pausedAt = isPaused ? (this.#newest ?? company.newest)._id : undefined;
-    setText(find(this.#element, ".pause-text"), isPaused ? "Resume" : "Pause");
-    find(this.#element, ".pause path").setAttribute("d", isPaused ? RESUME_ICON : PAUSE_ICON);
-    this.#element.classList.toggle("paused", isPaused);
-    const state = find(this.#element, ".waiting-windows");
-    state.hidden = !isPaused;
-    this.#frozen.clear();
-    this.#sources = [];
-    if (!isPaused) {
-      this.#onChange();
-      return;
-    }
-    // What comes from now on changes them in place.
-    for (const name of this.names) this.#pointsOf(name);
-    this.#showWaiting(company);
-  }
-
-  /** Says how many windows closed since the view was paused. @param {Company} company */
-  #showWaiting({ points: { id } }) {
-    const at = id.lastIndexOf(this.#pausedAt ?? "");
-    const waiting = at < 0 ? id.length : id.length - 1 - at;
-    const windows = waiting === 1 ? "1 new window waits" : `${count(waiting)} new windows wait`;
-    const text = waiting === 0 ? "Paused" : `Paused: ${at < 0 ? "more than " : ""}${windows}`;
-    setText(find(this.#element, ".waiting-windows"), text);
   }
 
   /** Hands what the chart shows to the user as a file. */

@@ -12,11 +12,10 @@ const PAGE = 10;
  * @property {(factor: number) => void} zoom  below 1 zooms in
  * @property {() => void} showAll
  * @property {() => void} leave
- * @property {() => void} pause
  */
 
 /** @param {HTMLElement} plot @param {Actions} actions */
-export function listenToKeys(plot, { move, pan, zoom, showAll, leave, pause }) {
+export function listenToKeys(plot, { move, pan, zoom, showAll, leave }) {
   /** @type {Record<string, () => void>} */
   const keys = {
     ArrowLeft: () => move(-1),
@@ -33,7 +32,6 @@ export function listenToKeys(plot, { move, pan, zoom, showAll, leave, pause }) {
     _: () => zoom(2),
     0: showAll,
     Escape: leave,
-    " ": pause,
   };
   /** @type {Record<string, () => void>} */
   const shifted = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25) };

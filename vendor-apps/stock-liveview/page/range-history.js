@@ -32,8 +32,6 @@ export class RangeHistory {
   /** Of the last window in the points; undefined before the first was appended. @type {string | undefined} */
   #lastId;
   #isReading = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #later;
 
   /** @param {string} name  the company's @param {string} range @param {() => void} onChange  called when points were read, or cannot be */
   constructor(name, range, onChange) {
@@ -43,7 +41,6 @@ export class RangeHistory {
   }
 
   close() {
-    clearTimeout(this.#later);
     this.#leaving.abort();
   }
 
@@ -87,35 +84,24 @@ export class RangeHistory {
   async #read(company) {
     this.#company = company;
     this.#resets = company.resets;
-    clearTimeout(this.#later);
     if (this.#isReading) return;
     this.#isReading = true;
     for (let retryMs = FIRST_RETRY_MS; !this.#leaving.signal.aborted; retryMs = Math.min(retryMs * 2, LAST_RETRY_MS)) {
       const resets = this.#resets;
       const isAgain = this.points !== undefined;
-      const answer = await fetchHistory(this.#name, this.#range, this.#leaving.signal, isAgain);
+      const points = await fetchHistory(this.#name, this.#range, this.#leaving.signal, isAgain);
       if (this.#leaving.signal.aborted) return;
-      this.hasFailed = !answer;
-      if (answer) {
-        this.#take(answer.points);
+      this.hasFailed = !points;
+      if (points) {
+        this.#take(points);
         // What became void meanwhile is read once more.
         if (resets !== this.#resets) continue;
-        // The live view may still have answered what it kept from before.
-        if (isAgain) this.#later = setTimeout(() => void this.#readQuietly(), answer.maxAgeMs + 500);
         break;
       }
       this.#onChange();
       await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
     this.#isReading = false;
-    this.#onChange();
-  }
-
-  /** Reads once more. When that fails, the points stay. */
-  async #readQuietly() {
-    const answer = await fetchHistory(this.#name, this.#range, this.#leaving.signal, true);
-    if (!answer || this.#isReading || this.#leaving.signal.aborted) return;
-    this.#take(answer.points);
     this.#onChange();
   }
 
@@ -131,7 +117,7 @@ export class RangeHistory {
 /**
  * @param {string} company @param {string} range @param {AbortSignal} signal
  * @param {boolean} isAgain  whether the answer that the browser keeps is void
- * @returns {Promise<{points: Points, maxAgeMs: number} | undefined>} undefined when it cannot be read at the moment
+ * @returns {Promise<Points | undefined>} undefined when it cannot be read at the moment
  */
 async function fetchHistory(company, range, signal, isAgain) {
   try {
@@ -139,8 +125,7 @@ async function fetchHistory(company, range, signal, isAgain) {
     const response = await fetch(`history?${new URLSearchParams({ company, range })}`, { signal, cache });
     if (!response.ok) return undefined;
     const { time, avgPrice, buy, sell } = await response.json();
-    const maxAge = response.headers.get("cache-control")?.match(/max-age=(\d+)/)?.[1];
-    return { points: { time, avgPrice, buy, sell }, maxAgeMs: Number(maxAge ?? 0) * 1000 };
+    return { time, avgPrice, buy, sell };
   } catch {
     return undefined;
   }

@@ -24,6 +24,8 @@ const CONCURRENCY = 8;
 /** As many of those for all companies' past, so that they do not delay a chart. */
 const PAST_CONCURRENCY = 4;
 const QUERY_MS = 3000;
+/** Browsers, and caches on the way to them, do not learn that an answer has become wrong. */
+const MAX_AGE_S = 10;
 /** Cached histories. */
 const MAX_CACHED = 200;
 
@@ -50,6 +52,10 @@ export class History {
     this.#collection = collection;
     this.#log = log;
     this.#market = market;
+    market?.on("changed", (company) => {
+      for (const range of Object.keys(RANGES)) this.#cache.delete(`${range} ${company}`);
+    });
+    market?.on("reloaded", () => this.#cache.clear());
   }
 
   /**
@@ -102,7 +108,7 @@ export class History {
     const cached = this.#cache.get(key);
     if (cached && cached.until > now) return cached.answer;
 
-    const maxAge = Math.ceil(ms / 1000);
+    const maxAge = Math.min(Math.ceil(ms / 1000), MAX_AGE_S);
     const answer = read().then(
       (body) => ({ status: 200, body, maxAge }),
       (error) => {
@@ -113,7 +119,7 @@ export class History {
     );
     this.#cache.delete(key);
     if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value ?? "");
-    this.#cache.set(key, { answer, until: now + maxAge * 1000 });
+    this.#cache.set(key, { answer, until: now + ms });
     return answer;
   }
 

@@ -56,6 +56,21 @@ async function load(market, collection, limit = 300) {
 }
 
 describe("history", () => {
+  it("is kept for many askers, and read again when the company's past changed", async (test) => {
+    const { database, market, read } = await openHistory(test);
+    const documents = [3, 2, 1].map((age) => ({ _id: idOfAge(age * MINUTE), company: "A", avgPrice: age }));
+    await database.store(...documents);
+    await load(market, database.collection);
+    assert.deepEqual((await read("A", "7d")).avgPrice, [3, 2, 1]);
+    await database.collection.deleteOne({ _id: documents[1]._id });
+    assert.deepEqual((await read("A", "7d")).avgPrice, [3, 2, 1], "nobody has said so yet");
+    market.remove(documents[1]._id);
+    assert.deepEqual((await read("A", "7d")).avgPrice, [3, 1]);
+    await database.collection.deleteOne({ _id: documents[0]._id });
+    await load(market, database.collection);
+    assert.deepEqual((await read("A", "7d")).avgPrice, [1], "after everything was read again");
+  });
+
   it("of any length is sampled: a bounded answer over the whole range", async (test) => {
     const { database, read } = await openHistory(test);
     const now = Date.now();
