@@ -74,6 +74,15 @@ export class Cards {
     if (card) find(card.element, "a").focus();
   }
 
+  /** Scrolls to the first card that is not whole on the screen; from the end to the start. */
+  nextPage() {
+    const isCut = (/** @type {Card} */ { element }) => element.getBoundingClientRect().bottom > innerHeight + 1;
+    const next = this.#companies.map(({ name }) => this.#cards.get(name)).find((card) => card && isCut(card));
+    const isLast = scrollY + innerHeight >= document.documentElement.scrollHeight - 1;
+    if (next && !isLast) next.element.scrollIntoView({ block: "start" });
+    else scrollTo(0, 0);
+  }
+
   /** Gives back what the cards take. */
   clear() {
     if (this.#companies.length > 0) this.#arrange([]);

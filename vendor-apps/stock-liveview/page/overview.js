@@ -223,14 +223,8 @@ export class Overview {
 
   #nextPage() {
     if (!this.#isShown || document.visibilityState !== "visible") return;
-    if (this.view === "table") {
-      this.#table.nextPage();
-      return;
-    }
-    const { scrollingElement } = document;
-    if (!scrollingElement) return;
-    const { scrollTop, clientHeight, scrollHeight } = scrollingElement;
-    scrollingElement.scrollTop = scrollTop + clientHeight >= scrollHeight - 1 ? 0 : scrollTop + clientHeight;
+    if (this.view === "table") this.#table.nextPage();
+    else this.#cards.nextPage();
   }
 }
 
