@@ -31,6 +31,8 @@ const LOOK_MS = 100;
 const PING_MS = 10_000;
 /** Companies in one part of the market: at most 256 KiB, however long their names and numbers are. */
 const PART_COMPANIES = 128;
+/** Companies in the first part: as many as a screen shows, so that they are there at once on a slow link. */
+const FIRST_PART_COMPANIES = 32;
 /** Averages in one message. */
 const MAX_AVERAGES = 512;
 /** A browser with more unread bytes than this is skipped until it has read them. */
@@ -237,7 +239,7 @@ export class Audience {
    */
   #sendPart(viewer) {
     const { picture, nextPart: part } = viewer;
-    const parts = Math.max(Math.ceil(picture.names.length / PART_COMPANIES), 1);
+    const parts = 1 + Math.max(Math.ceil((picture.names.length - FIRST_PART_COMPANIES) / PART_COMPANIES), 0);
     viewer.nextPart = part + 1 < parts ? part + 1 : Number.POSITIVE_INFINITY;
     // News clear the picture, and what was encoded of it.
     const encoded = picture === this.#picture ? picture.parts : new Map();
@@ -249,9 +251,9 @@ export class Audience {
 
   /** @param {readonly string[]} names @param {number} part @param {number} parts */
   #part(names, part, parts) {
-    const companies = names
-      .slice(part * PART_COMPANIES, (part + 1) * PART_COMPANIES)
-      .flatMap((name) => this.#market.newestOf(name) ?? []);
+    const first = part === 0 ? 0 : FIRST_PART_COMPANIES + (part - 1) * PART_COMPANIES;
+    const count = part === 0 ? FIRST_PART_COMPANIES : PART_COMPANIES;
+    const companies = names.slice(first, first + count).flatMap((name) => this.#market.newestOf(name) ?? []);
     return encode({ type: "market", part, parts, companies });
   }
 
