@@ -64,6 +64,11 @@ export function createMetrics({ feed, market, audience, connections }) {
     "Browsers disconnected because they did not answer a ping",
     () => audience.counts.unanswered,
   );
+  counter(
+    "browsers_sent_elsewhere",
+    "Browsers disconnected because the data was not current for some seconds",
+    () => audience.counts.sentElsewhere,
+  );
   counter("browsers_abusive", "Browsers disconnected because they sent a message", () => audience.counts.abusive);
 
   return async () => ({ contentType: registry.contentType, text: await registry.metrics() });
