@@ -62,6 +62,12 @@ function withDecimals(value, decimals) {
   return format.format(value);
 }
 
+/** A distance from a price, with the decimals of that price. @param {number} distance @param {number} from */
+export function distance(distance, from) {
+  const isOrdinary = distance < LARGE && Math.abs(from) >= TINY;
+  return isOrdinary ? withDecimals(distance, decimalsOf(from)) : price(distance);
+}
+
 /** The number as it was stored, for where it is shown shortened. @param {number | null | undefined} value */
 export function exact(value) {
   return typeof value === "number" ? minus(String(value)) : "";

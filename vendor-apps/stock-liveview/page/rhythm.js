@@ -4,7 +4,7 @@
 import { average, distances } from "./deviation.js";
 import { find, fromTemplate, setText } from "./dom.js";
 import { companyColour, withAlpha } from "./drawing.js";
-import { count, price } from "./format.js";
+import { count, distance, price } from "./format.js";
 import { paint, Surface } from "./surface.js";
 
 /** @typedef {import("./store.js").Company} Company */
@@ -43,10 +43,10 @@ export class RhythmRow {
     this.draw();
     const middle = average(avgPrice);
     const deviation = Math.sqrt(average(avgPrice.map((value) => (value - middle) ** 2)));
-    setText(this.#mean, `${price(middle)} ± ${price(deviation)}`);
+    setText(this.#mean, `${price(middle)} ± ${distance(deviation, middle)}`);
     this.#canvas.setAttribute(
       "aria-label",
-      `${this.#name}, ${count(avgPrice.length)} windows: mean ${price(middle)}, standard deviation ${price(deviation)}`,
+      `${this.#name}, ${count(avgPrice.length)} windows: mean ${price(middle)}, standard deviation ${distance(deviation, middle)}`,
     );
   }
 

@@ -4,7 +4,7 @@
  * each company. Answers are cached, so that many browsers cost the database as much as one.
  */
 import { ObjectId } from "mongodb";
-import { isRange, MAX_NAME_LENGTH, RANGES } from "../page/contract.js";
+import { isPast, isRange, MAX_NAME_LENGTH, PAST, RANGES } from "../page/contract.js";
 import { columns, PROJECTION, parseAverage } from "./average.js";
 import { reason } from "./log.js";
 import { Turns } from "./turns.js";
@@ -29,14 +29,8 @@ const MAX_AGE_S = 10;
 /** Cached histories. */
 const MAX_CACHED = 200;
 
-/** How far back `past` looks, and for how long its answer is right enough. In ms. */
-const PASTS = Object.freeze({
-  "5m": { ms: 5 * 60_000, cachedMs: 15_000 },
-  "1h": { ms: 60 * 60_000, cachedMs: 15_000 },
-  "1d": { ms: 24 * 60 * 60_000, cachedMs: 60_000 },
-});
-
-/** @typedef {keyof typeof PASTS} Ago */
+/** How long an answer of `past` is right enough, in ms. */
+const PAST_CACHED_MS = Object.freeze({ "5m": 15_000, "1h": 15_000, "1d": 60_000 });
 
 export class History {
   #collection;
@@ -84,9 +78,9 @@ export class History {
    */
   past(query) {
     const ago = query.get("ago") ?? "";
-    if (!isAgo(ago)) return invalid(`ask how long ago (${Object.keys(PASTS).join(", ")})`);
-    return this.#cached(`past ${ago}`, PASTS[ago].cachedMs, async () => {
-      const at = Date.now() - PASTS[ago].ms;
+    if (!isPast(ago)) return invalid(`ask how long ago (${Object.keys(PAST).join(", ")})`);
+    return this.#cached(`past ${ago}`, PAST_CACHED_MS[ago], async () => {
+      const at = Date.now() - PAST[ago];
       const companies = this.#market?.companies() ?? [];
       const prices = await Promise.all(companies.map((company) => this.#priceAt(company, at)));
       const known = companies.flatMap((company, index) => {
@@ -186,11 +180,6 @@ export class History {
 /** @param {string} error @returns {Promise<Answer>} */
 function invalid(error) {
   return Promise.resolve({ status: 400, body: { error }, maxAge: 0 });
-}
-
-/** @param {string} text @returns {text is Ago} */
-function isAgo(text) {
-  return Object.hasOwn(PASTS, text);
 }
 
 /** @param {readonly Document[]} documents  newest first @returns {Average[]} oldest first */

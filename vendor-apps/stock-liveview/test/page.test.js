@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { average as mean, distances } from "../page/deviation.js";
-import { ago, change, count, exact, price, priceParts, span, zonedClock } from "../page/format.js";
+import { ago, change, count, distance, exact, price, priceParts, span, zonedClock } from "../page/format.js";
 
 describe("a row of bars", () => {
   it("scales distances from the mean of all prices to the farthest bar shown", () => {
@@ -37,6 +37,12 @@ describe("numbers", () => {
       "−0.00001235",
     ]);
     assert.deepEqual(priceParts(0.00001234), ["0", ".00001234"]);
+  });
+
+  it("have the decimals of the price that they are a distance from", () => {
+    assert.equal(distance(0.7345, 190.2), "0.73");
+    assert.equal(distance(0.0000012, 0.00001234), "0.00000120");
+    assert.equal(distance(2e12, 5e12), "2T");
   });
 
   it("stay short however large or small they are, and are there exactly", () => {
