@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { beforeEach, describe, it } from "node:test";
 import { eventually, window } from "../support.js";
-import { DESKTOP, PHONE } from "./browser.js";
-import { past, setUpPage, statusIs, violations } from "./page.js";
+import { DESKTOP, PHONE, violations } from "./browser.js";
+import { past, setUpPage, statusIs } from "./page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -57,7 +57,7 @@ function hasLineAt(page, share) {
 }
 
 describe("the view of one company", () => {
-  const { visit, store, collection } = setUpPage();
+  const { visit, store, collection } = setUpPage({ each: ({ collection: own }) => own.deleteMany({}) });
 
   beforeEach(async () => {
     const windows = (/** @type {string} */ company, /** @type {number} */ base) =>
@@ -341,7 +341,7 @@ describe("the view of one company", () => {
 
   it("says how fresh the newest window is, and names the time zone", async () => {
     const { page } = await visitChart("#MSFT", { ...DESKTOP, timezoneId: "Europe/Berlin" });
-    await store(past("MSFT", 301, 2000));
+    await store(window("MSFT", 301, { closedAt: new Date(Date.now() - 2000) }));
     await eventually(async () => (await text(page, "#detail .price")) === "301.00", "the new window");
     await eventually(async () => /^\d+(\.\d)? s$/.test(await text(page, '[data-fact="delay"]')), "the delay");
     const seconds = Number.parseFloat(await text(page, '[data-fact="delay"]'));

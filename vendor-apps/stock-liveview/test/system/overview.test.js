@@ -1,9 +1,9 @@
 /** The overview of many companies in a real browser: found, sorted, shared, and always true about its own freshness. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, it } from "node:test";
-import { eventually, measureSlowness, openDatabase, SYMBOLS, window } from "../support.js";
-import { DESKTOP, launch, longestTask, openPage, PHONE, TASKS, violations } from "./browser.js";
-import { startSystem } from "./support.js";
+import { describe, it } from "node:test";
+import { eventually, measureSlowness, SYMBOLS, window } from "../support.js";
+import { DESKTOP, longestTask, PHONE, TASKS, violations } from "./browser.js";
+import { setUpPage } from "./page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -12,14 +12,6 @@ const HUGE = 123_456_789_012_345;
 const TINY = 0.00001234;
 
 describe("the overview of many companies", () => {
-  /** @type {Awaited<ReturnType<typeof openDatabase>>} */
-  let database;
-  /** @type {Awaited<ReturnType<typeof startSystem>>} */
-  let system;
-  /** @type {Awaited<ReturnType<typeof launch>>} */
-  let browser;
-  /** @type {Awaited<ReturnType<typeof openPage>>[]} */
-  let open = [];
   const names = [
     ...SYMBOLS,
     ...Array.from({ length: MANY - SYMBOLS.length }, (_, index) => `T${String(index).padStart(3, "0")}`),
@@ -27,31 +19,12 @@ describe("the overview of many companies", () => {
   /** Prices rise with the place in the alphabet. @param {string} name */
   const priceOf = (name) => 100 + names.indexOf(name);
 
-  before(async () => {
-    database = await openDatabase();
-    await database.store(...names.map((name) => window(name, priceOf(name))));
-    system = await startSystem(database);
-    browser = await launch();
+  const { running, visit: open } = setUpPage({
+    first: ({ store }) => store(...names.map((name) => window(name, priceOf(name)))),
   });
-  after(async () => {
-    await browser?.close();
-    await system?.stop();
-    await database?.close();
-  });
-  afterEach(async () => {
-    await Promise.allSettled(open.map((one) => one.close()));
-    open = [];
-  });
-
-  /**
-   * @param {string} [address] @param {import("playwright-core").BrowserContextOptions} [options]
-   * @param {(page: Page) => Promise<unknown>} [prepare]
-   */
-  const visit = async (address = "", options = DESKTOP, prepare = async () => {}) => {
-    const opened = await openPage(browser, options);
-    open.push(opened);
-    await prepare(opened.page);
-    await opened.page.goto(`${system.url}/${address}`);
+  /** @type {typeof open} */
+  const visit = async (...how) => {
+    const opened = await open(...how);
     await opened.page.locator("#overview").waitFor();
     return opened;
   };
@@ -174,14 +147,14 @@ describe("the overview of many companies", () => {
     const first = async () => (await rowsOf(page)).slice(0, 10);
     const before = await first();
     const last = /** @type {string} */ (before.at(-1));
-    await database.store(window(last, priceOf(last)));
+    await running.database.store(window(last, priceOf(last)));
     await eventually(
       async () => /just now/.test((await row(page, last).locator(".row-age").textContent()) ?? ""),
       "it is told",
     );
     assert.deepEqual(await first(), before);
     await page.keyboard.press("/");
-    await database.store(window(last, priceOf(last)));
+    await running.database.store(window(last, priceOf(last)));
     await eventually(async () => (await rowsOf(page))[0] === last, "the order is as new as the rows");
   });
 
@@ -230,13 +203,13 @@ describe("the overview of many companies", () => {
   });
 
   it("says what the status means, to keyboards too", async () => {
-    await database.store(window("T001", priceOf("T001")));
+    await running.database.store(window("T001", priceOf("T001")));
     const { page } = await visit();
     await eventually(async () => (await page.locator("#status-text").textContent()) === "Live", "it is live");
     await page.locator("#status").press("Enter");
     await page.locator("#status-more").waitFor();
     assert.match((await page.locator("#status-why").textContent()) ?? "", /as soon as it is stored/);
-    await database.store(window("T001", priceOf("T001")));
+    await running.database.store(window("T001", priceOf("T001")));
     await eventually(async () => /s$/.test((await page.locator("#fact-delay").textContent()) ?? ""), "the delay");
     assert.match((await page.locator("#fact-last").textContent()) ?? "", /^\d\d:\d\d:\d\d [A-Z]/);
     assert.match((await page.locator("#clock").textContent()) ?? "", /^\d\d:\d\d:\d\d [A-Z].*from window to page/);
@@ -282,7 +255,7 @@ describe("the overview of many companies", () => {
     await eventually(async () => (await price.textContent()) === `${priceOf("T005")}.00`, "the price");
     await page.locator("#table").click({ position: { x: 5, y: 5 } });
     await page.keyboard.press("p");
-    await database.store(window("T005", 1), window("T005", 2));
+    await running.database.store(window("T005", 1), window("T005", 2));
     await eventually(
       async () => /^Paused, [12] updates? waits?$/.test((await page.locator("#pause-text").textContent()) ?? ""),
       "updates wait",
@@ -292,7 +265,7 @@ describe("the overview of many companies", () => {
     await page.locator("#pause").click();
     await eventually(async () => (await price.textContent()) === "2.00", "the newest price");
     assert.equal(await page.locator("#pause-text").textContent(), "Pause");
-    await database.store(window("T005", priceOf("T005")));
+    await running.database.store(window("T005", priceOf("T005")));
   });
 
   it("marks companies beyond a threshold, also after it was opened again", async () => {
@@ -348,17 +321,17 @@ describe("the overview of many companies", () => {
     for (const address of ["?sort=-change", "?view=cards"]) {
       const { page } = await visit(address);
       await page.locator("[data-company]").first().waitFor();
-      await browser.startTracing(page, { categories: TASKS });
+      await running.browser.startTracing(page, { categories: TASKS });
       const slowness = measureSlowness();
       await page.mouse.move(600, 500);
       for (let tick = 0; tick < 50; tick += 1) {
         await Promise.all([
-          database.store(...Array.from({ length: 5 }, next)),
+          running.database.store(...Array.from({ length: 5 }, next)),
           tick % 5 === 0 && page.mouse.wheel(0, 500),
           page.waitForTimeout(100),
         ]);
       }
-      const { cpu } = longestTask(JSON.parse(String(await browser.stopTracing())));
+      const { cpu } = longestTask(JSON.parse(String(await running.browser.stopTracing())));
       // By its processor time: other programs run on this machine, too.
       assert.ok(cpu > 0 && cpu < 100 * slowness(), `${address}: a task of ${cpu} ms`);
     }
@@ -383,7 +356,7 @@ describe("the overview of many companies", () => {
   });
 
   it("neither cuts huge, tiny and precise numbers nor grows with them", async () => {
-    await database.store(
+    await running.database.store(
       ...[HUGE, TINY, 1 / 3, 999_999_999.99, 1e300].map((price, index) =>
         window(`N${index}`, price, { minPrice: price / 2, maxPrice: price * 2, buy: { count: 1e12, avgPrice: price } }),
       ),
@@ -413,6 +386,6 @@ describe("the overview of many companies", () => {
         assert.ok(scroll <= visible, `${view}: ${scroll} px wide on ${visible}`);
       }
     }
-    await database.collection.deleteMany({ company: /^N\d/ });
+    await running.database.collection.deleteMany({ company: /^N\d/ });
   });
 });

@@ -1,8 +1,6 @@
 /**
  * What the tests of the page share: the system, a browser, and a market that is the same for each test.
  */
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { ObjectId } from "mongodb";
@@ -11,8 +9,7 @@ import { DESKTOP, launch, openPage } from "./browser.js";
 import { startSystem } from "./support.js";
 
 /** @typedef {import("playwright-core").Page} Page */
-
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** @typedef {Awaited<ReturnType<typeof openDatabase>>} Database */
 
 let counter = 0;
 
@@ -28,20 +25,6 @@ export function past(company, avgPrice, agoMs, others = {}) {
   return window(company, avgPrice, { _id: id, closedAt: new Date(time), ...others });
 }
 
-/** What is wrong for people who do not see or point. @param {Page} page */
-export async function violations(page) {
-  // The page's own policy keeps foreign scripts out; this way in is the debugger's.
-  const client = await page.context().newCDPSession(page);
-  await client.send("Runtime.evaluate", { expression: AXE });
-  const { result } = await client.send("Runtime.evaluate", {
-    expression:
-      "axe.run(document, { resultTypes: ['violations'] }).then((found) => JSON.stringify(found.violations.map((one) => [one.id, ...one.nodes.map((node) => node.html + node.failureSummary)])))",
-    awaitPromise: true,
-  });
-  await client.detach();
-  return JSON.parse(result.value);
-}
-
 /** @param {Page} page @param {string} text */
 export function statusIs(page, text) {
   return eventually(
@@ -50,9 +33,14 @@ export function statusIs(page, text) {
   );
 }
 
-/** Starts system and browser for the tests of a suite, and ends them. */
-export function setUpPage() {
-  /** @type {Awaited<ReturnType<typeof openDatabase>>} */
+/**
+ * Starts system and browser for the tests of a suite, and ends them.
+ * @param {object} [options]
+ * @param {(database: Database) => Promise<unknown>} [options.first]  fills the database before the system starts
+ * @param {(database: Database) => Promise<unknown>} [options.each]   makes the market that each test begins with
+ */
+export function setUpPage({ first, each } = {}) {
+  /** @type {Database} */
   let database;
   /** @type {Awaited<ReturnType<typeof startSystem>>} */
   let system;
@@ -63,6 +51,7 @@ export function setUpPage() {
 
   before(async () => {
     database = await openDatabase();
+    await first?.(database);
     system = await startSystem(database);
     browser = await launch();
   });
@@ -74,7 +63,13 @@ export function setUpPage() {
   beforeEach(async () => {
     // A browser that crashed fails one test, not all.
     if (!browser.isConnected()) browser = await launch();
-    await database.collection.deleteMany({});
+    // A test that failed may have left one stopped or frozen.
+    for (const liveview of system.liveviews) {
+      liveview.thaw();
+      if (!liveview.isRunning) await liveview.start();
+    }
+    await each?.(database);
+    await areUpToDate();
   });
   afterEach(async () => {
     await Promise.allSettled(open.map((one) => one.close()));
@@ -94,7 +89,7 @@ export function setUpPage() {
           .all("prices")
           .at(-1)
           ?.prices.map((/** @type {any} */ { _id }) => _id);
-      await eventually(() => isDeepStrictEqual(known()?.toSorted() ?? [], stored), "a live view knows what is stored");
+      await eventually(() => isDeepStrictEqual(known()?.toSorted(), stored), "a live view knows what is stored");
       viewer.close();
     }
   };
@@ -103,11 +98,28 @@ export function setUpPage() {
     areUpToDate,
     store: (/** @type {any[]} */ ...documents) => database.store(...documents),
     collection: () => database.collection,
-    /** @param {string} [address] @param {import("playwright-core").BrowserContextOptions} [options] */
-    async visit(address = "", options = DESKTOP) {
+    /** What runs while the tests do. */
+    running: {
+      get database() {
+        return database;
+      },
+      get system() {
+        return system;
+      },
+      get browser() {
+        return browser;
+      },
+    },
+    /**
+     * @param {string} [address]
+     * @param {import("playwright-core").BrowserContextOptions} [options]
+     * @param {(page: Page) => Promise<unknown>} [prepare]  before it is loaded
+     */
+    async visit(address = "", options = DESKTOP, prepare = async () => {}) {
       const opened = await openPage(browser, options);
       open.push(opened);
       await areUpToDate();
+      await prepare(opened.page);
       await opened.page.goto(`${system.url}/${address}`);
       return opened;
     },

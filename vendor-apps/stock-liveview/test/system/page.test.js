@@ -1,11 +1,10 @@
 /** The page in a real browser, through the load balancer, from a real replica set. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { isDeepStrictEqual } from "node:util";
-import { eventually, openDatabase, SYMBOLS, Viewer, window } from "../support.js";
+import { describe, it } from "node:test";
+import { eventually, SYMBOLS, window } from "../support.js";
 import { DESKTOP, launch, openPage, PHONE, violations } from "./browser.js";
-import { startSystem } from "./support.js";
+import { setUpPage, statusIs } from "./page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -19,86 +18,25 @@ async function chartPoints(page, company) {
 }
 
 describe("the page", () => {
-  /** @type {Awaited<ReturnType<typeof openDatabase>>} */
-  let database;
-  /** @type {Awaited<ReturnType<typeof startSystem>>} */
-  let system;
-  /** @type {Awaited<ReturnType<typeof launch>>} */
-  let browser;
-  /** @type {Awaited<ReturnType<typeof openPage>>[]} */
-  let open = [];
-
-  before(async () => {
-    database = await openDatabase();
-    system = await startSystem(database);
-    browser = await launch();
+  const { running, visit } = setUpPage({
+    async each({ collection, store }) {
+      await collection.deleteMany({});
+      const ago = (/** @type {number} */ seconds) => new Date(Date.now() - seconds * 1000);
+      // So far apart that they are not quiet for 100 s, however slow the test is.
+      const past = (/** @type {string} */ company, /** @type {number} */ base) =>
+        Array.from({ length: 30 }, (_, index) =>
+          window(company, base + Math.sin(index / 3) * 5, { closedAt: ago(20 * (29 - index)) }),
+        );
+      await store(...past("MSFT", 300), ...past("TSLA", 200));
+    },
   });
-  after(async () => {
-    await browser?.close();
-    await system?.stop();
-    await database?.close();
-  });
-  beforeEach(async () => {
-    // A browser that crashed fails one test, not all.
-    if (!browser.isConnected()) browser = await launch();
-    // A test that failed may have left one stopped or frozen.
-    for (const liveview of system.liveviews) {
-      liveview.thaw();
-      if (!liveview.isRunning) await liveview.start();
-    }
-    await database.collection.deleteMany({});
-    const ago = (/** @type {number} */ seconds) => new Date(Date.now() - seconds * 1000);
-    // So far apart that they are not quiet for 100 s, however slow the test is.
-    const past = (/** @type {string} */ company, /** @type {number} */ base) =>
-      Array.from({ length: 30 }, (_, index) =>
-        window(company, base + Math.sin(index / 3) * 5, { closedAt: ago(20 * (29 - index)) }),
-      );
-    await database.store(...past("MSFT", 300), ...past("TSLA", 200));
-    await areUpToDate();
-  });
-  afterEach(async () => {
-    await Promise.allSettled(open.map((one) => one.close()));
-    open = [];
-  });
-
-  /** Waits until both live views know what is stored, so that the page changes only with the test. */
-  const areUpToDate = async () => {
-    const newest = await database.collection
-      .aggregate([{ $sort: { _id: -1 } }, { $group: { _id: "$company", id: { $first: "$_id" } } }])
-      .toArray();
-    const stored = newest.map(({ id }) => String(id)).toSorted();
-    for (const url of system.liveviewUrls) {
-      const viewer = await Viewer.open(url.replace("http", "ws"));
-      const known = () =>
-        viewer
-          .all("prices")
-          .at(-1)
-          ?.prices.map((/** @type {any} */ { _id }) => _id);
-      await eventually(() => isDeepStrictEqual(known()?.toSorted(), stored), "a live view knows what is stored");
-      viewer.close();
-    }
-  };
-  /** @param {string} [address] @param {import("playwright-core").BrowserContextOptions} [options] */
-  const visit = async (address = "", options = DESKTOP) => {
-    const opened = await openPage(browser, options);
-    open.push(opened);
-    await areUpToDate();
-    await opened.page.goto(`${system.url}/${address}`);
-    return opened;
-  };
-  /** @param {Page} page @param {string} text */
-  const statusIs = (page, text) =>
-    eventually(
-      async () => (await page.locator("#status-text").textContent())?.startsWith(text),
-      `the status is ${text}`,
-    );
   /** @param {Page} page @param {string} company */
   const card = (page, company) => page.locator(`[data-company="${company}"]`);
   /** @param {import("playwright-core").Locator} place */
   const shownPrice = async (place) => (await place.locator(".price").textContent()) ?? "";
 
   it("shows a card for every company, and which live view serves it", async () => {
-    await database.store(window("MSFT", 310.126), window("MSFT", 309.5));
+    await running.database.store(window("MSFT", 310.126), window("MSFT", 309.5));
     const { page } = await visit();
     await statusIs(page, "Live");
     assert.deepEqual(await page.locator(".card h2").allTextContents(), ["MSFT", "TSLA"]);
@@ -114,7 +52,7 @@ describe("the page", () => {
     assert.match((await page.locator("#server").textContent()) ?? "", /^Served by liveview-[12]$/);
     assert.match((await page.locator("#overview-about").textContent()) ?? "", /1,000 trades/);
     assert.equal(await page.locator("#overview-count").textContent(), "2 companies");
-    await database.store(window("MSFT", 308.87), window("MSFT", 308.88));
+    await running.database.store(window("MSFT", 308.87), window("MSFT", 308.88));
     await eventually(async () => (await shownPrice(msft)) === "308.88", "the newest average");
     assert.equal(await msft.locator(".change-text").textContent(), "−0.62 (−0.20 %)");
     assert.equal(await msft.locator(".change").getAttribute("data-direction"), "down");
@@ -125,11 +63,11 @@ describe("the page", () => {
     await statusIs(page, "Live");
     await eventually(async () => (await chartPoints(page, "MSFT")) === 30, "its chart");
     const before = await picture(page, '[data-company="MSFT"] .chart');
-    await database.store(window("MSFT", 320));
+    await running.database.store(window("MSFT", 320));
     await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "320.00", "the new price");
     await eventually(async () => (await chartPoints(page, "MSFT")) === 31, "its chart, with no point twice");
     assert.notEqual(await picture(page, '[data-company="MSFT"] .chart'), before, "the chart's picture changes");
-    await database.store(window("AAPL", 150), window("NVDA", 900));
+    await running.database.store(window("AAPL", 150), window("NVDA", 900));
     await eventually(async () => (await page.locator(".card").count()) === 4, "two more cards");
     assert.deepEqual(await page.locator(".card h2").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
     assert.deepEqual(await page.locator(".rhythm-name").allTextContents(), ["AAPL", "MSFT", "NVDA", "TSLA"]);
@@ -167,26 +105,26 @@ describe("the page", () => {
   });
 
   it("says when one company is quiet, and when all are", async () => {
-    await database.collection.deleteMany({});
-    await database.store(window("QUIET", 5), window("MSFT", 300));
+    await running.database.collection.deleteMany({});
+    await running.database.store(window("QUIET", 5), window("MSFT", 300));
     const { page } = await visit();
     await statusIs(page, "Live");
     const age = card(page, "QUIET").locator(".age");
     // By when it arrived, not by what the consumer's clock says.
     await eventually(async () => {
-      await database.store(window("MSFT", 300, { closedAt: new Date(0) }));
+      await running.database.store(window("MSFT", 300, { closedAt: new Date(0) }));
       return /^Quiet, last \d\d s ago/.test((await age.textContent()) ?? "");
     }, "QUIET is quiet");
     assert.ok(await card(page, "QUIET").evaluate((element) => element.classList.contains("quiet")));
     assert.ok(!(await card(page, "MSFT").evaluate((element) => element.classList.contains("quiet"))));
     assert.equal(await page.locator("#notice").isVisible(), false);
-    await database.collection.deleteMany({ company: "MSFT" });
+    await running.database.collection.deleteMany({ company: "MSFT" });
     await statusIs(page, "Stale, prices of");
     assert.match((await page.locator("#notice").textContent()) ?? "", /no company has had a window/);
   });
 
   it("waits for the first window, and says why", async () => {
-    await database.collection.deleteMany({});
+    await running.database.collection.deleteMany({});
     const { page, problems } = await visit();
     await page.locator("#waiting").waitFor();
     assert.match(
@@ -195,15 +133,15 @@ describe("the page", () => {
     );
     await statusIs(page, "Waiting");
     assert.deepEqual(await violations(page), []);
-    await database.store(window("MSFT", 1));
+    await running.database.store(window("MSFT", 1));
     await card(page, "MSFT").waitFor();
     assert.equal(await page.locator("#waiting").isVisible(), false);
     assert.deepEqual(problems, []);
   });
 
   it("shows averages that have only company and avgPrice", async () => {
-    await database.collection.deleteMany({});
-    await database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
+    await running.database.collection.deleteMany({});
+    await running.database.store({ company: "BARE", avgPrice: 12.344 }, { company: "BARE", avgPrice: 12.5 });
     const { page, problems } = await visit();
     await card(page, "BARE").waitFor();
     assert.equal(await shownPrice(card(page, "BARE")), "12.50");
@@ -221,8 +159,8 @@ describe("the page", () => {
 
   for (const [device, options] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
     it(`shows companies with any symbol, each with a view and a history of its own: ${device}`, async () => {
-      await database.collection.deleteMany({});
-      await database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
+      await running.database.collection.deleteMany({});
+      await running.database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
       const { page, problems } = await visit("?view=cards", options);
       await eventually(async () => (await page.locator(".card").count()) === SYMBOLS.length, "all cards");
       assert.deepEqual(await page.locator(".card h2").allTextContents(), SYMBOLS);
@@ -258,7 +196,7 @@ describe("the page", () => {
   }
 
   it("takes a symbol in the address as a person types it", async () => {
-    await database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
+    await running.database.store(...SYMBOLS.map((symbol, index) => window(symbol, 100 + index)));
     for (const [index, symbol] of SYMBOLS.entries()) {
       const { page } = await visit(`#${symbol}`);
       await eventually(async () => (await shownPrice(page.locator("#detail"))) === `${100 + index}.00`, symbol);
@@ -269,7 +207,7 @@ describe("the page", () => {
 
   it("shows markup in a company's name as text", async () => {
     const name = "<img src=x onerror=alert(1)>&amp;";
-    await database.store(window(name, 1));
+    await running.database.store(window(name, 1));
     const { page, problems } = await visit();
     const heading = page.locator(".card h2", { hasText: "onerror" });
     await heading.waitFor();
@@ -285,9 +223,9 @@ describe("the page", () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     const serving = Number((await page.locator("#server").textContent())?.at(-1));
-    const liveview = system.liveviews[serving - 1];
+    const liveview = running.system.liveviews[serving - 1];
     await liveview.stop("SIGKILL");
-    await database.store(window("MSFT", 333));
+    await running.database.store(window("MSFT", 333));
     await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "333.00", "it is live again", 3000);
     assert.equal(await page.locator("#server").textContent(), `Served by liveview-${3 - serving}`);
     await eventually(async () => (await chartPoints(page, "MSFT")) === 31, "its chart, with no point twice");
@@ -297,10 +235,10 @@ describe("the page", () => {
     const { page } = await visit();
     await statusIs(page, "Live");
     const serving = Number((await page.locator("#server").textContent())?.at(-1));
-    const liveview = system.liveviews[serving - 1];
+    const liveview = running.system.liveviews[serving - 1];
     liveview.freeze();
     try {
-      await database.store(window("MSFT", 334));
+      await running.database.store(window("MSFT", 334));
       await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "334.00", "it is live again", 5000);
       await eventually(async () => (await chartPoints(page, "MSFT")) === 31, "its chart, with no point twice");
     } finally {
@@ -311,23 +249,23 @@ describe("the page", () => {
   it("says that it is reconnecting, keeps its prices, and reconnects by itself", async () => {
     const { page } = await visit();
     await statusIs(page, "Live");
-    await Promise.all(system.liveviews.map((liveview) => liveview.stop()));
+    await Promise.all(running.system.liveviews.map((liveview) => liveview.stop()));
     await statusIs(page, "Reconnecting, prices of");
     assert.equal(await page.locator("#status").getAttribute("data-state"), "reconnecting");
     assert.equal(await page.locator(".card").count(), 2, "the cards stay");
-    await Promise.all(system.liveviews.map((liveview) => liveview.start()));
+    await Promise.all(running.system.liveviews.map((liveview) => liveview.start()));
     await statusIs(page, "Live");
-    await database.store(window("MSFT", 335));
+    await running.database.store(window("MSFT", 335));
     await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "335.00", "it is live again");
     await eventually(async () => (await chartPoints(page, "MSFT")) === 31, "its chart, with no point twice");
   });
 
   it("has no accessibility violations (axe-core), in any view, size or colour scheme", async () => {
-    await database.store(window("OLD", 1, { closedAt: new Date(Date.now() - 60_000) }));
+    await running.database.store(window("OLD", 1, { closedAt: new Date(Date.now() - 60_000) }));
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
       for (const size of [DESKTOP, PHONE]) {
         for (const address of ["", "#MSFT", "#OLD"]) {
-          await database.store(window("MSFT", 300));
+          await running.database.store(window("MSFT", 300));
           const { page, close } = await visit(address, { ...size, colorScheme, reducedMotion: "reduce" });
           await statusIs(page, "Live");
           assert.deepEqual(await violations(page), [], `${colorScheme} ${size.viewport.width} ${address}`);
@@ -358,7 +296,7 @@ describe("the page", () => {
     for (const address of ["", "#MSFT"]) {
       const { page, problems, hosts } = await visit(address);
       await statusIs(page, "Live");
-      await database.store(window("MSFT", 300 + Math.random()));
+      await running.database.store(window("MSFT", 300 + Math.random()));
       const shift = await page.evaluate(
         () =>
           new Promise((resolve) => {
@@ -374,7 +312,7 @@ describe("the page", () => {
       );
       assert.ok(Number(shift) < 0.01, `cumulative layout shift ${shift}`);
       assert.deepEqual(problems, []);
-      assert.deepEqual([...hosts], [new URL(system.url).host]);
+      assert.deepEqual([...hosts], [new URL(running.system.url).host]);
     }
   });
 
@@ -385,16 +323,16 @@ describe("the page", () => {
     // The original's markup as far as its script needs it, and what its script does, told in our words.
     const html =
       '<!doctype html><title>original</title><script src="/script.js"></script><div id="prices">No Stock Prices Found!</div>';
-    await page.route(`${system.url}/`, (route) => route.fulfill({ contentType: "text/html", body: html }));
-    await page.route(`${system.url}/script.js`, async (route) =>
+    await page.route(`${running.system.url}/`, (route) => route.fulfill({ contentType: "text/html", body: html }));
+    await page.route(`${running.system.url}/script.js`, async (route) =>
       route.fulfill({
         contentType: "text/javascript",
         body: await readFile(new URL("./original-page.js", import.meta.url)),
       }),
     );
-    await page.goto(`${system.url}/`);
+    await page.goto(`${running.system.url}/`);
     await eventually(async () => (await page.locator("#prices h2").count()) === 2, "both companies");
-    await database.store(window("AAPL", 150.5));
+    await running.database.store(window("AAPL", 150.5));
     await eventually(async () => /AAPL150\.5/.test((await page.locator("#prices").textContent()) ?? ""), "a new one");
     assert.deepEqual(await page.locator("#prices h2").allTextContents(), ["AAPL", "MSFT", "TSLA"]);
     assert.deepEqual(
