@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { eventually, SYMBOLS, window } from "../support.js";
 import { DESKTOP, launch, openPage, PHONE, violations } from "./browser.js";
+import { startOriginal } from "./original-liveview.js";
 import { setUpPage, statusIs } from "./page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -314,6 +315,36 @@ describe("the page", () => {
       assert.deepEqual(problems, []);
       assert.deepEqual([...hosts], [new URL(running.system.url).host]);
     }
+  });
+
+  it("shows the same beside the original live view, whichever of the two tells it", async (test) => {
+    const [, other] = running.system.liveviews;
+    await other.stop();
+    const original = await startOriginal(
+      Number(new URL(running.system.liveviewUrls[1]).port),
+      running.database.collection,
+    );
+    test.after(() => original.stop().then(() => other.start()));
+    /** @type {Map<string, Page>} */
+    const pages = new Map();
+    const meetBoth = async () => {
+      const { page } = await visit();
+      // The load balancer also leads to the original's own page.
+      if ((await page.title()) === "original") return false;
+      await statusIs(page, "Live");
+      pages.set((await page.locator("#server").textContent()) ?? "", page);
+      return pages.size === 2;
+    };
+    await eventually(meetBoth, "a page of ours meets each live view", 60_000);
+    assert.deepEqual([...pages.keys()].toSorted(), ["", "Served by liveview-1"], "the original tells no name");
+    await running.database.store(window("MSFT", 321.5), window("NEW", 5));
+    for (const page of pages.values()) {
+      await eventually(async () => (await shownPrice(card(page, "MSFT"))) === "321.50", "the new price");
+      await card(page, "NEW").waitFor();
+      await eventually(async () => (await chartPoints(page, "MSFT")) > 10, "its chart, from the one that has it");
+    }
+    await running.database.collection.deleteMany({ company: "NEW" });
+    for (const page of pages.values()) await card(page, "NEW").waitFor({ state: "detached" });
   });
 
   it("the original's page works unchanged with this server", async () => {
