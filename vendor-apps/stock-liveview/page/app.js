@@ -5,7 +5,6 @@ import { read, write } from "./address.js";
 import { Alerts } from "./alerts.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
-import { Detail } from "./detail.js";
 import { byId, setData, setText } from "./dom.js";
 import { count, price } from "./format.js";
 import { Freshness } from "./freshness.js";
@@ -22,6 +21,8 @@ import { Toolbar } from "./toolbar.js";
 const REDRAW_MS = 100;
 /** A screen on the wall reloads itself for a new version at most so often: while live views of both run, they take turns. */
 const RELOAD_MS = 10 * 60_000;
+/** What could not be loaded is tried again after this time. */
+const RETRY_MS = 2000;
 
 const store = new Store();
 const recent = new Recent(store, planRedraw);
@@ -46,8 +47,14 @@ const overview = new Overview(
   sortBy,
 );
 const toolbar = new Toolbar(choose, () => overview.focus());
-/** @type {Detail | undefined} */
+/** The view of one company, once it has been loaded. @type {typeof import("./detail.js").Detail | undefined} */
+let Detail;
+let isLoadingDetail = false;
+let failedLoads = 0;
+/** @type {import("./detail.js").Detail | undefined} */
 let detail;
+/** Whether the view of one company gets the focus when it is there. */
+let isFocusDue = false;
 /** The company in the address; empty for the overview. */
 let chosen = "";
 /** Where the overview was scrolled to. */
@@ -154,7 +161,7 @@ function redraw() {
   byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
   setData(document.documentElement, "view", isOverview ? overview.view : chosen ? "detail" : "waiting");
-  if (isMarketTold) loadChartLibrary();
+  if (isMarketTold) loadDetail();
   if (isOverview) {
     toolbar.show(read(location), overview.view);
     overview.show(condition.hiddenCompanies);
@@ -170,28 +177,77 @@ function isInformed() {
 }
 
 function showDetail() {
-  if (!("uPlot" in globalThis)) {
-    loadChartLibrary();
+  if (!detail) {
+    loadDetail();
     return;
   }
   const company = store.company(chosen);
-  recent.want(detail?.names ?? [chosen], RECENT_AVERAGES);
+  recent.want(detail.names, RECENT_AVERAGES);
   if (company) {
-    detail?.show(company);
-    detail?.tick(company, viewTime());
-  } else detail?.showNothing(`There is no window of ${chosen} yet.`);
+    detail.show(company);
+    detail.tick(company, viewTime());
+  } else detail.showNothing(`There is no window of ${chosen} yet.`);
+  if (!isFocusDue) return;
+  isFocusDue = false;
+  scrollTo(0, 0);
+  detail.focus();
 }
 
-/** Only the view of a company needs it, so on a slow link it comes after the first prices. */
+/** Loads the view of one company and its chart library: on a slow link they come after the first prices. */
+function loadDetail() {
+  if (Detail || isLoadingDetail) return;
+  isLoadingDetail = true;
+  // A browser may remember that an address failed.
+  const name = failedLoads > 0 ? `./detail.js?${failedLoads}` : "./detail.js";
+  Promise.all([import(name), loadChartLibrary(), loadStyles("uPlot.css"), loadStyles("detail.css")]).then(
+    ([module]) => {
+      Detail = module.Detail;
+      openDetail();
+      redraw();
+    },
+    () => {
+      failedLoads += 1;
+      setTimeout(() => {
+        isLoadingDetail = false;
+        planRedraw();
+      }, RETRY_MS);
+    },
+  );
+}
+
+/** It is no module: a script puts it into the global scope. */
 function loadChartLibrary() {
-  if (document.getElementById("uplot")) return;
-  const script = document.createElement("script");
-  script.id = "uplot";
-  script.src = new URL("uPlot.js", import.meta.url).href;
-  script.addEventListener("load", planRedraw);
-  // The next redraw tries again.
-  script.addEventListener("error", () => script.remove());
-  document.head.append(script);
+  if ("uPlot" in globalThis) return Promise.resolve();
+  return added(Object.assign(document.createElement("script"), { src: addressOf("uPlot.js") }));
+}
+
+/** @param {string} name */
+function loadStyles(name) {
+  return added(Object.assign(document.createElement("link"), { rel: "stylesheet", href: addressOf(name) }));
+}
+
+/** Adds what is loaded from elsewhere. @param {HTMLElement} element @returns {Promise<void>} */
+function added(element) {
+  return new Promise((resolve, reject) => {
+    element.addEventListener("load", () => resolve());
+    element.addEventListener("error", () => {
+      element.remove();
+      reject(new Error("a file of the page cannot be loaded"));
+    });
+    document.head.append(element);
+  });
+}
+
+/** Of another file of this page. @param {string} name */
+function addressOf(name) {
+  return new URL(name, import.meta.url).href;
+}
+
+/** Shows the view of the chosen company, unless it has yet to be loaded. */
+function openDetail() {
+  if (!Detail || !chosen || detail) return;
+  const { range, with: others } = read(location);
+  detail = new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep });
 }
 
 /** Updates what changes with time alone. */
@@ -319,20 +375,18 @@ function route() {
   const left = chosen;
   if (left === "") overviewTop = scrollY;
   chosen = name;
-  if (chosen) loadChartLibrary();
   detail?.destroy();
-  const { range, with: others } = address;
-  detail = chosen ? new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep }) : undefined;
-  if (chosen) overview.leave();
+  detail = undefined;
+  // Moves the focus, so that keyboards and screen readers continue in the new view.
+  isFocusDue = chosen !== "" && !isFirst;
+  if (chosen) {
+    overview.leave();
+    loadDetail();
+    openDetail();
+  }
   follow(address);
   redraw();
-  if (isFirst) return;
-  // Moves the focus, so that keyboards and screen readers continue in the new view.
-  if (detail) {
-    scrollTo(0, 0);
-    detail.focus();
-    return;
-  }
+  if (isFirst || chosen) return;
   scrollTo(0, overviewTop);
   if (overview.has(left)) overview.focus(left);
   else byId("main").focus({ preventScroll: true });

@@ -48,13 +48,7 @@ export async function loadAssets() {
   const version = hash.digest("hex").slice(0, 16);
   const prefix = `/assets/${version}/`;
   const html = (await readFile(path.join(PAGE_FOLDER, "index.html"), "utf8"))
-    .replace(
-      "<!-- modules -->",
-      ownFiles
-        .filter((name) => name.endsWith(".js"))
-        .map(preload)
-        .join("\n    "),
-    )
+    .replace("<!-- modules -->", modulesOf("app.js", byName).map(preload).join("\n    "))
     .replaceAll('="assets/', `="assets/${version}/`);
   const body = Buffer.from(html);
   return {
@@ -63,6 +57,19 @@ export async function loadAssets() {
     pageTag: `"${createHash("sha256").update(body).digest("hex").slice(0, 16)}"`,
     find: (name) => (name.startsWith(prefix) ? byName.get(name.slice(prefix.length)) : undefined),
   };
+}
+
+/**
+ * A module and all that it imports before it runs. What it imports later is not among them.
+ * @param {string} name @param {Map<string, Asset>} files
+ */
+function modulesOf(name, files) {
+  const found = new Set([name]);
+  for (const module of found) {
+    const imports = String(files.get(module)?.body).matchAll(/^(?:import|\}) .*from "\.\/([\w-]+\.js)";$/gm);
+    for (const [, imported] of imports) found.add(imported);
+  }
+  return [...found];
 }
 
 /** Browsers fetch a module at once, rather than when they have read those that import it. @param {string} name */

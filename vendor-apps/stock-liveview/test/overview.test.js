@@ -1,6 +1,6 @@
 /** The logic of the overview: which companies, in which order, and what one can set. */
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { MAX_WAITING, Pause } from "../page/pause.js";
@@ -23,12 +23,18 @@ function market(...companies) {
 const names = (companies) => companies.map(({ name }) => name);
 
 describe("the page's files", () => {
-  it("are all named by the page, so that a slow link loads them at once", async () => {
-    const folder = path.join(import.meta.dirname, "..", "page");
+  it("that it needs at once are all named by the page, so that a slow link loads them together", async () => {
     const html = String((await loadAssets()).page.body);
-    const modules = (await readdir(folder)).filter((name) => name.endsWith(".js"));
     const named = [...html.matchAll(/<link rel="modulepreload" href="[^"]*\/([\w-]+\.js)">/g)].map(([, name]) => name);
-    assert.deepEqual(named, modules.sort());
+    const folder = path.join(import.meta.dirname, "..", "page");
+    /** @type {Set<string>} */
+    const needed = new Set(["app.js"]);
+    for (const name of needed) {
+      const text = await readFile(path.join(folder, name), "utf8");
+      for (const [, imported] of text.matchAll(/from "\.\/([^"]+)"/g)) needed.add(imported);
+    }
+    assert.deepEqual(named.toSorted(), [...needed].toSorted());
+    assert.ok(!named.includes("detail.js"), "the view of one company comes later");
   });
 });
 
