@@ -26,7 +26,7 @@ const MERGE_MS = 100;
 /** Browsers get an `alive` message so often, so that they notice a frozen live view. */
 const ALIVE_MS = 500;
 /** How often changes of the condition are looked for. */
-const LOOK_MS = 100;
+const LOOK_MS = 250;
 /** A browser that has neither answered the previous ping nor read anything by the next one is disconnected. */
 const PING_MS = 10_000;
 /** Companies in one part of the market: at most 256 KiB, however long their names and numbers are. */
@@ -193,7 +193,7 @@ export class Audience {
     for (const viewer of this.#viewers) {
       if (viewer.kind === "other version") continue;
       if (!updates) this.#sendMarket(viewer);
-      else if (this.#isBehind(viewer)) this.#leaveOut(viewer, companies);
+      else if (this.#isBehind(viewer)) this.#leaveOut(viewer, companies, this.#lastFlush);
       else if (viewer.kind === "plain") this.#send(viewer, prices());
       else for (const update of updates) this.#send(viewer, update);
     }
@@ -262,10 +262,11 @@ export class Audience {
     return socket.bufferedAmount > MAX_UNREAD_BYTES || missed.size > 0;
   }
 
-  /** @param {Viewer} viewer @param {Set<string>} companies  with news that it does not get */
-  #leaveOut(viewer, companies) {
+  /** @param {Viewer} viewer @param {Set<string>} companies  with news that it does not get yet @param {number} now */
+  #leaveOut(viewer, companies, now) {
     this.counts.leftOut += 1;
     for (const company of companies) viewer.missed.add(company);
+    this.#lookAfter(viewer, now);
   }
 
   /** Tells a browser that reads again some of what it missed. @param {Viewer} viewer */
@@ -285,7 +286,7 @@ export class Audience {
     const now = performance.now();
     const condition = this.#condition();
     if (condition.isCurrent) this.#currentAt = now;
-    const isDue = condition.isCurrent !== this.#wasCurrent || now - this.#lastAlive >= ALIVE_MS;
+    const isDue = condition.isCurrent !== this.#wasCurrent || now - this.#lastAlive > ALIVE_MS - LOOK_MS / 2;
     this.#wasCurrent = condition.isCurrent;
     if (isDue) {
       this.#lastAlive = now;

@@ -22,11 +22,13 @@ import { forEachOf } from "./turns.js";
 
 /** How long the database waits for a change before it answers. So this is also how often it shows that it is alive. */
 const AWAIT_MS = 500;
+/** A pause after each answer with changes, so that many come in one: browsers get news no more often. */
+const PAUSE_MS = 100;
 const POLL_INTERVAL_MS = 500;
 /** Averages of each company that are read when polling. */
 const POLLED = 20;
 /** How often the cluster is asked how far it is. */
-const SAMPLE_MS = 1000;
+const SAMPLE_MS = 2000;
 /** Without an answer for this long, or this far behind the cluster, the data counts as stale. */
 const CURRENT_MS = 5000;
 /** A company that ran short of averages waits this long at most for a pause in the stream, then it is read again. */
@@ -192,6 +194,7 @@ export class Feed {
           return;
         }
         await this.#readShort(!change);
+        if (change && stream.bufferedCount() === 0) await sleep(PAUSE_MS, undefined, { signal }).catch(() => {});
       }
     } finally {
       signal.removeEventListener("abort", close);
@@ -218,7 +221,7 @@ export class Feed {
     }
   }
 
-  /** Remembers how far the cluster is, once a second. @param {AbortSignal} signal */
+  /** Remembers how far the cluster is. @param {AbortSignal} signal */
   async #sample(signal) {
     while (!signal.aborted) {
       await sleep(SAMPLE_MS, undefined, { signal }).catch(() => {});

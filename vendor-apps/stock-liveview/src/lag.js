@@ -1,5 +1,5 @@
 /**
- * How far a follower is behind the cluster. Once a second the feed asks the primary how far the cluster is, and
+ * How far a follower is behind the cluster. Every two seconds the feed asks the primary how far the cluster is, and
  * remembers when it was told. The lag is the age of the oldest such sample that the follower has not reached yet.
  *
  * A follower that starts at an older place has no samples of what it missed. Until it has caught up, its lag is the
@@ -10,7 +10,7 @@
 
 /** An empty answer may take half a second, and says only then how far it reached. A younger sample shows no lag. */
 const GRACE_MS = 1500;
-/** Samples that are remembered: more than an hour. */
+/** Samples that are remembered: of more than two hours. */
 const MAX_SAMPLES = 4000;
 
 export class Lag {

@@ -13,7 +13,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
  */
 export function createMetrics({ feed, market, audience, connections }) {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
 
   let skipped = 0;
   market.on("skipped", () => {
