@@ -98,6 +98,7 @@ async function watch(browser, url) {
   const before = await metrics(client);
   const longest = { cpu: 0, wall: 0 };
   const slices = Math.max(Math.round(SECONDS / 10), 1);
+  const heaps = [before.JSHeapUsedSize];
   for (let slice = 0; slice < slices; slice += 1) {
     await browser.startTracing(tab, { categories: TASKS });
     await tab.mouse.move(600, 500);
@@ -109,6 +110,7 @@ async function watch(browser, url) {
     const { cpu, wall } = longestTask(JSON.parse(String(await browser.stopTracing())));
     longest.cpu = Math.max(longest.cpu, cpu);
     longest.wall = Math.max(longest.wall, wall);
+    if (slice % 6 === 5) heaps.push((await metrics(client)).JSHeapUsedSize);
   }
   const after = await metrics(client);
   const seconds = after.Timestamp - before.Timestamp;
@@ -118,8 +120,7 @@ async function watch(browser, url) {
     "of a processor: script, layout, styles",
     ["ScriptDuration", "LayoutDuration", "RecalcStyleDuration"].map(share).join(", "),
   );
-  const heap = [before, after].map(({ JSHeapUsedSize }) => `${(JSHeapUsedSize / 1e6).toFixed(1)} MB`);
-  report(`heap, after ${seconds.toFixed(0)} s`, heap.join(", "));
+  report("heap after each minute, MB", heaps.map((bytes) => (bytes / 1e6).toFixed(2)).join(", "));
   report("nodes, after", `${before.Nodes}, ${after.Nodes}`);
   // By its processor time: what else the machine does is not the page's.
   verdict(`no task over ${TASK_LIMIT_MS} ms`, longest.cpu <= TASK_LIMIT_MS);

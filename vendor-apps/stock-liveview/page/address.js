@@ -5,10 +5,10 @@
 import { isPast, isRange } from "./contract.js";
 
 /** Columns that the table can be sorted by. */
-export const COLUMNS = Object.freeze(["symbol", "price", "change", "volume", "low", "high", "updated"]);
+const COLUMNS = Object.freeze(["symbol", "price", "change", "volume", "low", "high", "updated"]);
 
 /** The price that a change is told against: the one when the page was opened. */
-export const SINCE_OPEN = "open";
+const SINCE_OPEN = "open";
 
 /** @typedef {{column: string, isDescending: boolean}} Sort */
 /** What a change is told against. @typedef {import("./contract.js").PastName | typeof SINCE_OPEN} ChangeName */

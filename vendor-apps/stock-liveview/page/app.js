@@ -5,6 +5,7 @@ import { read, write } from "./address.js";
 import { Alerts } from "./alerts.js";
 import { Connection } from "./connection.js";
 import { RECENT_AVERAGES } from "./contract.js";
+import { DetailLoader } from "./detail-loader.js";
 import { byId, setData, setText } from "./dom.js";
 import { count, price } from "./format.js";
 import { Freshness } from "./freshness.js";
@@ -16,13 +17,10 @@ import { status } from "./status.js";
 import { Store } from "./store.js";
 import { Thresholds } from "./thresholds.js";
 import { Toolbar } from "./toolbar.js";
+import { ownVersion, reloadOnce } from "./version.js";
 
 /** The page is drawn at most so often, however many windows close. */
 const REDRAW_MS = 100;
-/** A screen on the wall reloads itself for a new version at most so often: while live views of both run, they take turns. */
-const RELOAD_MS = 10 * 60_000;
-/** What could not be loaded is tried again after this time. */
-const RETRY_MS = 2000;
 
 const store = new Store();
 const recent = new Recent(store, planRedraw);
@@ -47,10 +45,10 @@ const overview = new Overview(
   sortBy,
 );
 const toolbar = new Toolbar(choose, () => overview.focus());
-/** The view of one company, once it has been loaded. @type {typeof import("./detail.js").Detail | undefined} */
-let Detail;
-let isLoadingDetail = false;
-let failedLoads = 0;
+const detailLoader = new DetailLoader(() => {
+  openDetail();
+  redraw();
+}, planRedraw);
 /** @type {import("./detail.js").Detail | undefined} */
 let detail;
 /** Whether the view of one company gets the focus when it is there. */
@@ -161,7 +159,7 @@ function redraw() {
   byId("toolbar").hidden = !isOverview;
   byId("detail").hidden = isEmpty || chosen === "";
   setData(document.documentElement, "view", isOverview ? overview.view : chosen ? "detail" : "waiting");
-  if (isMarketTold) loadDetail();
+  if (isMarketTold) detailLoader.load();
   if (isOverview) {
     toolbar.show(read(location), overview.view);
     overview.show(condition.hiddenCompanies);
@@ -178,7 +176,7 @@ function isInformed() {
 
 function showDetail() {
   if (!detail) {
-    loadDetail();
+    detailLoader.load();
     return;
   }
   const company = store.company(chosen);
@@ -193,58 +191,9 @@ function showDetail() {
   detail.focus();
 }
 
-/** Loads the view of one company and its chart library: on a slow link they come after the first prices. */
-function loadDetail() {
-  if (Detail || isLoadingDetail) return;
-  isLoadingDetail = true;
-  // A browser may remember that an address failed.
-  const name = failedLoads > 0 ? `./detail.js?${failedLoads}` : "./detail.js";
-  Promise.all([import(name), loadChartLibrary(), loadStyles("uPlot.css"), loadStyles("detail.css")]).then(
-    ([module]) => {
-      Detail = module.Detail;
-      openDetail();
-      redraw();
-    },
-    () => {
-      failedLoads += 1;
-      setTimeout(() => {
-        isLoadingDetail = false;
-        planRedraw();
-      }, RETRY_MS);
-    },
-  );
-}
-
-/** It is no module: a script puts it into the global scope. */
-function loadChartLibrary() {
-  if ("uPlot" in globalThis) return Promise.resolve();
-  return added(Object.assign(document.createElement("script"), { src: addressOf("uPlot.js") }));
-}
-
-/** @param {string} name */
-function loadStyles(name) {
-  return added(Object.assign(document.createElement("link"), { rel: "stylesheet", href: addressOf(name) }));
-}
-
-/** Adds what is loaded from elsewhere. @param {HTMLElement} element @returns {Promise<void>} */
-function added(element) {
-  return new Promise((resolve, reject) => {
-    element.addEventListener("load", () => resolve());
-    element.addEventListener("error", () => {
-      element.remove();
-      reject(new Error("a file of the page cannot be loaded"));
-    });
-    document.head.append(element);
-  });
-}
-
-/** Of another file of this page. @param {string} name */
-function addressOf(name) {
-  return new URL(name, import.meta.url).href;
-}
-
 /** Shows the view of the chosen company, unless it has yet to be loaded. */
 function openDetail() {
+  const { Detail } = detailLoader;
   if (!Detail || !chosen || detail) return;
   const { range, with: others } = read(location);
   detail = new Detail(chosen, { range, with: others, store, onChange: planRedraw, onState: keep });
@@ -311,22 +260,6 @@ function togglePause() {
   redraw();
 }
 
-/** The version of this page is in the address of its files. */
-function ownVersion() {
-  return new URL(import.meta.url).pathname.split("/").at(-2);
-}
-
-function reloadOnce() {
-  const key = "stockmarket.reloaded";
-  try {
-    if (Date.now() - Number(sessionStorage.getItem(key)) < RELOAD_MS) return;
-    sessionStorage.setItem(key, String(Date.now()));
-    location.reload();
-  } catch {
-    // Without storage it cannot tell how often it has reloaded.
-  }
-}
-
 /** Storage that a browser may deny. */
 function localStorageOrNone() {
   try {
@@ -381,7 +314,7 @@ function route() {
   isFocusDue = chosen !== "" && !isFirst;
   if (chosen) {
     overview.leave();
-    loadDetail();
+    detailLoader.load();
     openDetail();
   }
   follow(address);

@@ -49,7 +49,7 @@ function setExact(box, price, length) {
 }
 
 /** Highlights a new price for a moment. @param {HTMLElement} element @param {string} direction */
-export function flash(element, direction) {
+function flash(element, direction) {
   if (direction === "same" || calm.matches || document.visibilityState !== "visible") return;
   element.animate([{ color: paint(`--${direction}`), offset: 0 }], { duration: 900, easing: "ease-out" });
 }
