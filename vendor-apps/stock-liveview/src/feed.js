@@ -130,7 +130,7 @@ export class Feed {
         const isEncrypted = this.#collection.db.client.options.tls;
         this.#become("unreachable", { reason: reason(error), advice: adviceOnTls(error, isEncrypted) });
         // Half of the wait is random, so that several live views do not retry in step.
-        await sleep(retryMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+        await pause(retryMs * (0.5 + Math.random() / 2), signal);
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
       }
     }
@@ -194,7 +194,7 @@ export class Feed {
           return;
         }
         await this.#readShort(!change);
-        if (change && stream.bufferedCount() === 0) await sleep(PAUSE_MS, undefined, { signal }).catch(() => {});
+        if (change && stream.bufferedCount() === 0) await pause(PAUSE_MS, signal);
       }
     } finally {
       signal.removeEventListener("abort", close);
@@ -224,7 +224,7 @@ export class Feed {
   /** Remembers how far the cluster is. @param {AbortSignal} signal */
   async #sample(signal) {
     while (!signal.aborted) {
-      await sleep(SAMPLE_MS, undefined, { signal }).catch(() => {});
+      await pause(SAMPLE_MS, signal);
       if (signal.aborted) return;
       // Without an answer there is no sample: the stream itself tells that the database is away.
       const hello = await this.#hello().catch(() => undefined);
@@ -315,7 +315,7 @@ export class Feed {
     await this.#load(reader);
     this.#answered("polling");
     for (let round = 1; !signal.aborted; round += 1) {
-      await sleep(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {});
+      await pause(POLL_INTERVAL_MS, signal);
       if (signal.aborted) return;
       // New companies are looked for less often: it costs more than reading the known ones.
       await this.#pollOnce(reader, round % 4 === 0);
@@ -385,4 +385,9 @@ function isLost(error) {
     error instanceof MongoError &&
     (NOT_RESUMABLE.has(Number(error.code)) || error.hasErrorLabel("NonResumableChangeStreamError"))
   );
+}
+
+/** Waits for this long, or until `signal` is aborted. @param {number} ms @param {AbortSignal} signal */
+async function pause(ms, signal) {
+  await sleep(ms, undefined, { signal }).catch(() => {});
 }
