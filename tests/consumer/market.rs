@@ -595,9 +595,11 @@ impl Consumer {
         tokio::net::TcpStream::connect(&self.address).await.is_ok()
     }
 
-    /// What it answers to a request, status line and all.
+    /// What it answers to a request, status line and all. A consumer that has just been started does not
+    /// listen yet.
     pub async fn http(&self, path: &str) -> String {
         use tokio::io::AsyncWriteExt;
+        eventually("it serves", async || self.is_serving().await).await;
         let mut stream = tokio::net::TcpStream::connect(&self.address)
             .await
             .expect("connected");

@@ -329,8 +329,16 @@ describe("the page", () => {
     const pages = new Map();
     const meetBoth = async () => {
       const { page } = await visit();
-      // The load balancer also leads to the original's own page.
-      if ((await page.title()) === "original") return false;
+      // The load balancer also leads to the original's own page, at once or, after its own page that tells
+      // of no live view and loads again, a little later.
+      const isOurs = async () =>
+        (await page
+          .locator("#status-text")
+          .count()
+          .catch(() => 0)) > 0;
+      const isOriginal = async () => (await page.title().catch(() => "")) === "original";
+      await eventually(async () => (await isOurs()) || (await isOriginal()), "the page of a live view");
+      if (await isOriginal()) return false;
       await statusIs(page, "Live");
       pages.set((await page.locator("#server").textContent()) ?? "", page);
       return pages.size === 2;
