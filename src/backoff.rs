@@ -23,8 +23,11 @@ impl Default for Backoff {
 impl Backoff {
     /// Sleeps for the next pause.
     pub async fn pause(&mut self) {
-        if let Some(pause) = self.0.next() {
-            tokio::time::sleep(pause).await;
-        }
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// The next pause.
+    pub fn next(&mut self) -> Duration {
+        self.0.next().unwrap_or_default()
     }
 }

@@ -25,10 +25,12 @@ use tokio::net::lookup_host;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::config::BrokerConfig;
-use crate::telemetry::Telemetry;
+use crate::connections::Connections;
+use crate::telemetry::QueueTelemetry;
 use crate::tls::BROKER;
 use crate::trade::Rejection;
 
@@ -75,6 +77,9 @@ pub enum BrokerError {
     Tls(String),
     #[error(transparent)]
     Amqp(#[from] lapin::Error),
+    /// Of a connection that many wait for.
+    #[error(transparent)]
+    Connection(#[from] Arc<BrokerError>),
 }
 
 /// A connection to the broker. Dropping it ends the connection at once, even if the broker is silent.
@@ -98,12 +103,18 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
-    fn drop(&mut self) {
+impl Socket {
+    fn shut_down(&self) {
         if let Some(stream) = self.0.get() {
             // Fails if the connection is closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 
@@ -115,14 +126,13 @@ impl Connection {
     /// When the broker cannot be reached, is silent, or refuses the user.
     pub async fn open(
         config: &BrokerConfig,
-        purpose: &str,
+        name: &str,
         last: Option<SocketAddr>,
     ) -> Result<Self, BrokerError> {
         let mut url = config.url.clone();
         url.query.heartbeat.get_or_insert(HEARTBEAT);
         let limit = url.query.connection_timeout;
         let limit = limit.map_or(CONNECTION_TIMEOUT, Duration::from_millis);
-        let name = format!("stock-consumer {} ({purpose})", config.queue);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let encrypted = url.scheme == AMQPScheme::AMQPS;
         let tls = config.tls.clone();
@@ -190,6 +200,11 @@ impl Connection {
     /// Closes the connection. The broker gives back all deliveries that are not acknowledged.
     pub async fn close(&self) -> Result<(), BrokerError> {
         timed(self.amqp.close(200, "stopped".into())).await
+    }
+
+    /// Ends the connection at once, for all who share it, even if the broker is silent.
+    pub fn cut(&self) {
+        self.socket.shut_down();
     }
 }
 
@@ -315,6 +330,11 @@ impl Subscription {
         .await
     }
 
+    /// Ends the subscription. The broker gives back all deliveries that are not acknowledged.
+    pub async fn close(&self) -> Result<(), BrokerError> {
+        timed(self.channel.close(200, "ended".into())).await
+    }
+
     /// Stops deliveries. Those received can still be acknowledged.
     pub async fn cancel(&self) -> Result<(), BrokerError> {
         timed(
@@ -335,7 +355,7 @@ struct Rejected {
 /// takes: the queue may be full or gone, the user may lack the right to write to it, or the broker may
 /// be short of memory. Nothing waits for that.
 ///
-/// It has a connection of its own: a broker that is short of memory or disk stops reading from
+/// It has a connection apart from the trades': a broker that is short of memory or disk stops reading from
 /// connections that publish, and acknowledgements must not wait for that.
 pub struct Rejects {
     messages: UnboundedSender<Rejected>,
@@ -350,20 +370,20 @@ impl Drop for Rejects {
 }
 
 impl Rejects {
-    pub fn new(config: &BrokerConfig, telemetry: &Telemetry) -> Self {
+    /// `queue` holds the messages before they are moved.
+    pub fn new(connections: &Connections, queue: &str, telemetry: &QueueTelemetry) -> Self {
         let (messages, incoming) = unbounded_channel();
         let (outgoing, moved) = unbounded_channel();
         let mover = Mover {
-            queue: format!("{}.rejected", config.queue),
-            config: config.clone(),
+            queue: format!("{queue}.rejected"),
+            connections: connections.clone(),
             telemetry: telemetry.clone(),
             incoming,
-            connection: None,
             channel: None,
             pending: VecDeque::new(),
             moved: outgoing,
         };
-        let task = tokio::spawn(mover.run()).abort_handle();
+        let task = tokio::spawn(mover.run().in_current_span()).abort_handle();
         Self {
             messages,
             moved,
@@ -393,11 +413,10 @@ impl Rejects {
 
 /// The background part of [`Rejects`].
 struct Mover {
-    config: BrokerConfig,
+    connections: Connections,
     queue: String,
-    telemetry: Telemetry,
+    telemetry: QueueTelemetry,
     incoming: UnboundedReceiver<Rejected>,
-    connection: Option<Connection>,
     /// Kept until something goes wrong.
     channel: Option<Channel>,
     /// Messages that the broker has not confirmed yet.
@@ -449,12 +468,8 @@ impl Mover {
         if let Some(channel) = self.channel.take().filter(open) {
             return Ok(self.channel.insert(channel).clone());
         }
-        let connection = match self.connection.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => Connection::open(&self.config, "rejected", None).await?,
-        };
-        let connection = self.connection.insert(connection);
-        let channel = open_channel(connection, &self.queue).await?;
+        let connection = self.connections.get().await?;
+        let channel = open_channel(&connection, &self.queue).await?;
         Ok(self.channel.insert(channel).clone())
     }
 
@@ -478,7 +493,7 @@ impl Mover {
         let confirms = tokio::select! {
             confirms = publish => confirms?,
             // Never ends, but tells why it takes so long.
-            () = tell_if_blocked(self.connection.as_ref(), telemetry) => Vec::new(),
+            () = tell_if_blocked(&self.connections, telemetry) => Vec::new(),
         };
         let mut outcome = Ok(());
         let mut refused = VecDeque::new();
@@ -570,10 +585,11 @@ async fn publish(
 }
 
 /// Looks every second whether the broker takes messages. Does not end.
-async fn tell_if_blocked(connection: Option<&Connection>, telemetry: &Telemetry) {
+async fn tell_if_blocked(connections: &Connections, telemetry: &QueueTelemetry) {
     loop {
         sleep(Duration::from_secs(1)).await;
-        if connection.is_some_and(Connection::is_blocked) {
+        let connection = connections.current();
+        if connection.is_some_and(|connection| connection.is_blocked()) {
             telemetry.moving(Some(BrokerError::Blocked.to_string()));
         }
     }

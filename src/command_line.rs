@@ -16,8 +16,8 @@ const USAGE: u8 = 64;
 const BAD_CONFIGURATION: u8 = 78;
 
 const HELP: &str = "\
-Averages the trades of one RabbitMQ queue in windows, and stores the averages in MongoDB, each
-trade exactly once.
+Averages the trades of RabbitMQ queues in windows, and stores the averages in MongoDB, each trade
+exactly once.
 
 Usage: stock-consumer [COMMAND]
 
@@ -40,15 +40,16 @@ Options:
 Environment (a variable that holds a secret can be given as NAME_FILE, the path of a file):
   RABBITMQ_URL        amqp://USER:PASSWORD@HOST:PORT/VHOST, amqps for TLS    required  (or _FILE);
                       for TLS also ?cacertfile=FILE&certfile=FILE&keyfile=FILE
-  RABBITMQ_QUEUE      the queue to read                                      required
-  COMPANY             the company whose trades it carries                    the queue's name
+  RABBITMQ_QUEUE      the queue to read, or several: MSFT,TSLA,AAPL          required
+  COMPANY             the company whose trades it carries, one for each      the queue's name
   MONGODB_URL         mongodb://USER:PASSWORD@HOST,HOST,HOST/?replicaSet=NAME  required  (or _FILE);
                       for TLS also &tls=true&tlsCAFile=FILE&tlsCertificateKeyFile=FILE
   MONGODB_DB          the database                                           stockmarket
   MONGODB_COLLECTION  the collection                                         stocks
   SSL_CERT_FILE       the authorities to trust when the URL names none       the system's
   BATCH_SIZE          trades in a window, 1 to 65535                         1000
-  WINDOWS_IN_FLIGHT   full windows that may wait for the database, 1 to 64   8
+  WINDOWS_IN_FLIGHT   full windows of a queue that may wait for the          8; fewer with more
+                      database, 1 to 64                                      than 8 queues
   RETENTION           how long windows are kept, such as 12h, 30d or 1y      for ever
   MAX_BODY_BYTES      larger messages are rejected, 64 to 16777216           65536
   HTTP_ADDRESS        serves /healthz, /readyz, /startedz and /metrics       127.0.0.1:9101
@@ -149,7 +150,7 @@ fn environment() -> Reader {
     Reader::new(std::env::vars_os())
 }
 
-/// One thread is enough for one queue, and faster: no data passes between threads.
+/// One thread is enough, and faster: no data passes between threads.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,5 +1,6 @@
 //! Configuration, read from environment variables. The fields' documentation is the reference.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -19,13 +20,15 @@ use crate::trade::Rules;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub broker: BrokerConfig,
+    /// `RABBITMQ_QUEUE`: at least one, all different.
+    pub queues: Vec<QueueConfig>,
     pub database: DatabaseConfig,
-    pub rules: Rules,
     /// `BATCH_SIZE`: trades in a window, 1 to 65535 (what one consumer may hold unacknowledged);
     /// default 1000.
     pub batch_size: u16,
-    /// `WINDOWS_IN_FLIGHT`: full windows that may wait for the database before reading pauses,
-    /// 1 to 64; default 8.
+    /// `WINDOWS_IN_FLIGHT`: full windows of one queue that may wait for the database before reading it
+    /// pauses, 1 to 64; default 8, and fewer with more than 8 queues, so that all together hold no more
+    /// than 64, or 2 for each.
     pub windows_in_flight: usize,
     /// `RETENTION`: how long windows are kept, 1 hour to 100 years; default for ever.
     pub retention: Option<Duration>,
@@ -41,16 +44,23 @@ impl Config {
     }
 }
 
-/// The broker, and the queue to read.
+/// The broker.
 #[derive(Clone)]
 pub struct BrokerConfig {
     /// `RABBITMQ_URL` or `RABBITMQ_URL_FILE`: an AMQP URL, `amqps` for TLS; required.
     pub url: AMQPUri,
     /// In the URL's query.
     pub tls: BrokerTls,
-    /// `RABBITMQ_QUEUE`: the queue to read; required. Trades must be of the company of the same
-    /// name, unless `COMPANY` names another.
-    pub queue: String,
+}
+
+/// A queue to read.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// In `RABBITMQ_QUEUE`: one name, or several with commas between them; required.
+    pub name: String,
+    /// Trades must be of the company of the same name, unless `COMPANY` names another: one for each
+    /// queue, in the same order.
+    pub rules: Rules,
 }
 
 /// The database, and the collection of the windows.
@@ -89,9 +99,7 @@ pub enum LogFormat {
 // Keeps the URLs out of logs and errors, because they contain passwords.
 impl fmt::Debug for BrokerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerConfig")
-            .field("queue", &self.queue)
-            .finish_non_exhaustive()
+        f.debug_struct("BrokerConfig").finish_non_exhaustive()
     }
 }
 
@@ -161,11 +169,19 @@ pub struct Reader {
 }
 
 const RABBITMQ_URL: Named = Named("RABBITMQ_URL", "amqp://user:password@rabbitmq:5672/");
-const RABBITMQ_QUEUE: Named = Named("RABBITMQ_QUEUE", "MSFT");
+const RABBITMQ_QUEUE: Named = Named("RABBITMQ_QUEUE", "MSFT,TSLA");
 const MONGODB_URL: Named = Named(
     "MONGODB_URL",
     "mongodb://user:password@mongo1,mongo2,mongo3/?replicaSet=rs0",
 );
+
+/// By default no more windows may be in flight in all queues together, unless that is less than 2 for each.
+const WINDOWS_OF_ALL: usize = 64;
+
+/// The names in a list with commas.
+fn names_in(list: &str) -> Vec<String> {
+    list.split(',').map(|name| name.trim().to_owned()).collect()
+}
 
 /// A variable's name, and an example of a value.
 #[derive(Clone, Copy)]
@@ -194,8 +210,9 @@ impl Reader {
     /// Names every variable that is missing, malformed or out of range.
     pub fn config(mut self) -> Result<Config, ConfigError> {
         let broker = self.broker();
+        let names = self.queues().unwrap_or_default();
+        let companies = self.companies(&names);
         let database = self.database_config();
-        let company = self.variables.company.take();
         let batch_size = self.number(
             Named("BATCH_SIZE", "1000"),
             |v| &v.batch_size,
@@ -206,7 +223,7 @@ impl Reader {
         let windows_in_flight = self.number(
             Named("WINDOWS_IN_FLIGHT", "8"),
             |v| &v.windows_in_flight,
-            8,
+            (WINDOWS_OF_ALL / names.len().max(1)).clamp(2, 8) as u32,
             1,
             64,
         );
@@ -223,10 +240,15 @@ impl Reader {
         self.log_config();
         match (broker, database, http) {
             (Some(broker), Some(database), Some(http)) if self.problems.is_empty() => Ok(Config {
-                rules: Rules {
-                    company: company.unwrap_or_else(|| broker.queue.clone()),
-                    max_body_bytes: max_body_bytes as usize,
-                },
+                queues: std::iter::zip(names, companies)
+                    .map(|(name, company)| QueueConfig {
+                        name,
+                        rules: Rules {
+                            company,
+                            max_body_bytes: max_body_bytes as usize,
+                        },
+                    })
+                    .collect(),
                 broker,
                 database,
                 batch_size: batch_size as u16,
@@ -290,20 +312,46 @@ impl Reader {
             // The parser's own message could contain the password.
             _ => self.problem(RABBITMQ_URL, "is not an AMQP URL"),
         });
-        let queue = match self.variables.rabbitmq_queue.take() {
-            None => self.problem(RABBITMQ_QUEUE, "is missing"),
-            // With the suffix `.rejected`, it must fit into AMQP's 255 bytes.
-            Some(queue) if queue.len() > 246 => {
-                self.problem(RABBITMQ_QUEUE, "is longer than 246 bytes")
-            }
-            queue => queue,
-        };
         let (url, tls) = url?;
-        Some(BrokerConfig {
-            url,
-            tls,
-            queue: queue?,
-        })
+        Some(BrokerConfig { url, tls })
+    }
+
+    fn queues(&mut self) -> Option<Vec<String>> {
+        let Some(list) = self.variables.rabbitmq_queue.take() else {
+            return self.problem(RABBITMQ_QUEUE, "is missing");
+        };
+        let names = names_in(&list);
+        let mut seen = HashSet::new();
+        for name in &names {
+            if name.is_empty() {
+                return self.problem(RABBITMQ_QUEUE, "has an empty name");
+            }
+            // With the suffix `.rejected`, it must fit into AMQP's 255 bytes.
+            if name.len() > 246 {
+                return self.problem(RABBITMQ_QUEUE, "has a name longer than 246 bytes");
+            }
+            if !seen.insert(name) {
+                return self.problem(RABBITMQ_QUEUE, format!("has {name} twice"));
+            }
+        }
+        Some(names)
+    }
+
+    /// The company of each queue.
+    fn companies(&mut self, queues: &[String]) -> Vec<String> {
+        match self.variables.company.take() {
+            None => queues.to_vec(),
+            // A company's own name may have a comma.
+            Some(company) if queues.len() <= 1 => vec![company],
+            Some(companies) => {
+                let companies = names_in(&companies);
+                if companies.len() != queues.len() || companies.iter().any(String::is_empty) {
+                    let what = format!("must name {} companies, one for each queue", queues.len());
+                    self.problem::<()>(Named("COMPANY", "MSFT,TSLA"), what);
+                }
+                companies
+            }
+        }
     }
 
     fn broker_tls(&mut self, url: &Url) -> Option<BrokerTls> {
@@ -527,9 +575,10 @@ mod tests {
     #[test]
     fn defaults_are_as_documented() {
         let config = read(&[]).expect("a good configuration");
-        assert_eq!(config.broker.queue, "MSFT");
-        assert_eq!(config.rules.company, "MSFT");
-        assert_eq!(config.rules.max_body_bytes, 64 * 1024);
+        assert_eq!(config.queues.len(), 1);
+        assert_eq!(config.queues[0].name, "MSFT");
+        assert_eq!(config.queues[0].rules.company, "MSFT");
+        assert_eq!(config.queues[0].rules.max_body_bytes, 64 * 1024);
         assert_eq!(config.database.database, "stockmarket");
         assert_eq!(config.database.collection, "stocks");
         assert_eq!(config.batch_size, 1000);
@@ -543,7 +592,7 @@ mod tests {
     #[test]
     fn every_variable_is_read() {
         let config = read(&[
-            ("COMPANY", "Microsoft"),
+            ("COMPANY", "Microsoft, Inc."),
             ("MONGODB_DB", "market"),
             ("MONGODB_COLLECTION", "averages"),
             ("BATCH_SIZE", "65535"),
@@ -552,12 +601,38 @@ mod tests {
             ("HTTP_ADDRESS", "[::]:80"),
         ])
         .expect("a good configuration");
-        assert_eq!(config.rules.company, "Microsoft");
-        assert_eq!(config.rules.max_body_bytes, 64);
+        assert_eq!(config.queues[0].rules.company, "Microsoft, Inc.");
+        assert_eq!(config.queues[0].rules.max_body_bytes, 64);
         assert_eq!(config.database.database, "market");
         assert_eq!(config.database.collection, "averages");
         assert_eq!((config.batch_size, config.windows_in_flight), (65535, 1));
         assert_eq!(config.http.address, "[::]:80".parse().expect("an address"));
+    }
+
+    #[test]
+    fn many_queues_have_a_company_each() {
+        let list = [("RABBITMQ_QUEUE", " MSFT,my queue ,\nBRK.B\n")];
+        let told = |changes: &[_]| {
+            let config = read(&[&list[..], changes].concat()).expect("a good configuration");
+            let queues = config.queues.into_iter();
+            let queues = queues.map(|queue| format!("{}={}", queue.name, queue.rules.company));
+            queues.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&[]), "MSFT=MSFT my queue=my queue BRK.B=BRK.B");
+        assert_eq!(told(&[("COMPANY", "A,B, C")]), "MSFT=A my queue=B BRK.B=C");
+    }
+
+    #[test]
+    fn many_queues_share_what_may_be_in_flight() {
+        let in_flight = |queues: usize, changes: &[_]| {
+            let names: Vec<String> = (0..queues).map(|number| number.to_string()).collect();
+            let list = [("RABBITMQ_QUEUE", &*names.join(",").leak())];
+            let config = read(&[&list[..], changes].concat()).expect("a good configuration");
+            config.windows_in_flight
+        };
+        let defaults = [1, 8, 16, 32, 500].map(|queues| in_flight(queues, &[]));
+        assert_eq!(defaults, [8, 8, 4, 2, 2]);
+        assert_eq!(in_flight(500, &[("WINDOWS_IN_FLIGHT", "8")]), 8);
     }
 
     #[test]
@@ -597,6 +672,8 @@ mod tests {
             ),
             ("RABBITMQ_QUEUE", "", "missing"),
             ("RABBITMQ_QUEUE", long, "longer than 246 bytes"),
+            ("RABBITMQ_QUEUE", "MSFT,,TSLA", "an empty name"),
+            ("RABBITMQ_QUEUE", "MSFT,TSLA, MSFT", "has MSFT twice"),
             ("MONGODB_URL", "", "missing"),
             (
                 "MONGODB_URL",

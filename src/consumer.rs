@@ -1,26 +1,32 @@
-//! The consumer: performs what the [`line`](crate::line) decides, at the broker and in the database.
+//! The consumer: performs what the [`line`](crate::line) of each queue decides, at the broker and in the
+//! database.
+//!
+//! Each queue is read by itself: a session of its own, with its own windows, waits for its own troubles. All
+//! share the connections to broker and database.
 //!
 //! Reading goes on during a write. The windows that fill up until the next write are the next group.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, join_all};
 use lapin::message::Delivery;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Connection, Rejects, Subscription};
-use crate::config::Config;
+use crate::config::{Config, QueueConfig};
+use crate::connections::Connections;
 use crate::document::WindowDocument;
 use crate::line::{Action, Line, Message, Outcome, Verdict};
 use crate::retention::retain;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Server, Telemetry};
+use crate::telemetry::{QueueTelemetry, Server, Telemetry, Wait};
 use crate::trade::Identity;
 use crate::window::{MOST_EPOCHS, Place};
 
@@ -46,30 +52,90 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// How long a line that holds all the broker may send is given to free itself.
 const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
-/// Consumes the configured queue until shutdown is requested, whatever happens to broker and database
+/// Consumes the configured queues until shutdown is requested, whatever happens to broker and database
 /// meanwhile. Returns within five seconds after the request.
 pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown) {
     let too_late = async {
         shutdown.requested().await;
         sleep(SHUTDOWN_LIMIT).await;
     };
-    let work = async {
-        let open = insist(telemetry, async || {
-            let store = Store::new(&config.database).await?;
-            store.prepare().await.map(|()| store)
-        });
-        let Some(store) = shutdown.or(open).await else {
+    let names = config
+        .queues
+        .iter()
+        .map(|queue| telemetry.queue(&queue.name));
+    let telemetries: Vec<QueueTelemetry> = names.collect();
+    let store = OnceCell::new();
+    let open =
+        async |telemetry| insist(telemetry, || store.get_or_try_init(|| open_store(config))).await;
+    let [trades, rejected] = ["trades", "rejected"].map(|purpose| {
+        let queues = match &config.queues[..] {
+            [only] => only.name.clone(),
+            queues => format!("{} queues", queues.len()),
+        };
+        Connections::new(
+            &config.broker,
+            format!("stock-consumer {queues} ({purpose})"),
+        )
+    });
+    let queues = std::iter::zip(&config.queues, &telemetries).map(|(queue, telemetry)| {
+        let span = error_span!("queue", name = queue.name);
+        let (open, trades, rejected) = (&open, &trades, &rejected);
+        let work = async move {
+            let Some(store) = shutdown.or(open(telemetry)).await else {
+                return;
+            };
+            let desk = Desk {
+                config,
+                queue,
+                store,
+                telemetry,
+                trades,
+                rejected,
+            };
+            sessions(desk, shutdown).await;
+        };
+        work.instrument(span)
+    });
+    let remove = async {
+        let Some(first) = telemetries.first() else {
             return;
         };
+        retain(config, open(first).await, &telemetries).await;
+    };
+    let work = async {
         tokio::select! {
-            () = sessions(config, &store, telemetry, shutdown) => {}
-            () = retain(config, &store, telemetry) => {}
+            _ = join_all(queues) => {}
+            () = remove => {}
+        }
+        if let Some(connection) = trades.current()
+            && let Err(error) = connection.close().await
+        {
+            debug!(%error, "closing the connection");
         }
     };
     tokio::select! {
         () = work => info!("stopped"),
         () = too_late => warn!("stopped before all was stored: the rest stays in the queue"),
     }
+}
+
+/// Opens the database, with the indexes that it needs.
+async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let store = Store::new(&config.database).await?;
+    store.prepare().await.map(|()| store)
+}
+
+/// What the sessions of one queue work with.
+#[derive(Clone, Copy)]
+struct Desk<'a> {
+    config: &'a Config,
+    queue: &'a QueueConfig,
+    store: &'a Store,
+    telemetry: &'a QueueTelemetry,
+    /// For all queues.
+    trades: &'a Connections,
+    /// For all queues.
+    rejected: &'a Connections,
 }
 
 /// Why a session ended before a shutdown was requested.
@@ -88,30 +154,65 @@ enum Interruption {
     Crowded(usize),
 }
 
-/// One session after the other, each from a new connection to its loss.
-async fn sessions(config: &Config, store: &Store, telemetry: &Telemetry, shutdown: &Shutdown) {
-    let mut prefetch = config.prefetch();
-    let mut last = None;
+impl Interruption {
+    /// Whether the broker's part of the channel hangs, so that not even its end can be agreed on.
+    fn is_hang(&self) -> bool {
+        matches!(self, Self::Broker(BrokerError::TimedOut(_)))
+    }
+
+    /// Whether another connection may help.
+    fn calls_for_another_connection(&self) -> bool {
+        self.is_hang() || matches!(self, Self::Broker(BrokerError::HeldBack(_)))
+    }
+}
+
+/// One session after the other, each on a connection that is there for all queues. If it is this queue that
+/// is in trouble there, the next session has a connection of its own, and the others keep theirs.
+async fn sessions(desk: Desk<'_>, shutdown: &Shutdown) {
+    let Desk {
+        store, telemetry, ..
+    } = desk;
+    let mut prefetch = desk.config.prefetch();
+    let mut connections = desk.trades.clone();
     loop {
-        let open = async {
-            insist(telemetry, || store.prepare()).await;
-            Session::open(config, store, telemetry, prefetch, last).await
-        };
-        let Some(session) = shutdown.or(open).await else {
+        let open = Session::open(desk, &mut connections, prefetch);
+        let Some(mut session) = shutdown.or(open).await else {
             return;
         };
-        last = session.connection.peer();
-        match session.run(shutdown).await {
-            Ok(()) => return,
-            Err(Interruption::Broker(error)) => {
-                telemetry.waiting(Server::rabbitmq, error.to_string());
+        let outcome = session.run(shutdown).await;
+        let connection = session
+            .end(outcome.as_ref().is_err_and(Interruption::is_hang))
+            .await;
+        let Err(interruption) = outcome else {
+            return;
+        };
+        connections = if interruption.calls_for_another_connection() {
+            connections.separate()
+        } else {
+            desk.trades.clone()
+        };
+        match interruption {
+            Interruption::Broker(error) => {
+                telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
             }
-            Err(displaced @ Interruption::Displaced) => warn!("{displaced}"),
-            Err(crowded @ Interruption::Crowded(_)) => {
-                warn!("{crowded}");
+            Interruption::Displaced => {
+                warn!("{interruption}");
+                insist(telemetry, || store.prepare()).await;
+            }
+            Interruption::Crowded(_) => {
+                warn!("{interruption}");
                 prefetch = LARGEST_PREFETCH;
             }
         }
+    }
+}
+
+/// What a queue waits for after an error on a connection.
+fn wait_of(connection: &Connection, error: &BrokerError) -> Wait {
+    if connection.is_open() {
+        Wait::of_queue(error)
+    } else {
+        Wait::common(error)
     }
 }
 
@@ -135,11 +236,8 @@ impl Look {
 /// One subscription, and the messages read from it. When it ends, the broker delivers again what is not
 /// acknowledged, and the database knows which trades were counted.
 struct Session<'a> {
-    config: &'a Config,
-    store: &'a Store,
-    telemetry: &'a Telemetry,
-    /// Held for the subscription: dropping it ends the connection.
-    connection: Connection,
+    desk: Desk<'a>,
+    connection: Arc<Connection>,
     subscription: Subscription,
     prefetch: u16,
     rejects: Rejects,
@@ -162,27 +260,19 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Subscribes to the queue; keeps trying until it can. `last` is the broker of the last session: another
-    /// one comes first.
-    async fn open(
-        config: &'a Config,
-        store: &'a Store,
-        telemetry: &'a Telemetry,
-        prefetch: u16,
-        last: Option<SocketAddr>,
-    ) -> Self {
-        let (connection, subscription) = subscribe(config, telemetry, prefetch, last).await;
+    /// Subscribes to the queue; keeps trying until it can.
+    async fn open(desk: Desk<'a>, connections: &mut Connections, prefetch: u16) -> Self {
+        let (connection, subscription) = subscribe(desk, connections, prefetch).await;
+        let telemetry = desk.telemetry;
         telemetry.ready(Server::rabbitmq);
         telemetry.windows_in_flight(0);
         telemetry.rejected_waiting(0);
         Self {
-            config,
-            store,
-            telemetry,
+            desk,
             connection,
             subscription,
             prefetch,
-            rejects: Rejects::new(&config.broker, telemetry),
+            rejects: Rejects::new(desk.rejected, &desk.queue.name, telemetry),
             line: None,
             write: None,
             writing: 0,
@@ -200,7 +290,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the session must end before. Open a new one then.
-    async fn run(mut self, shutdown: &Shutdown) -> Result<(), Interruption> {
+    async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Interruption> {
         let mut group = Vec::new();
         let mut stopping_since = None;
         loop {
@@ -215,7 +305,7 @@ impl<'a> Session<'a> {
             }
             let full = self.full_windows();
             let write_waits = self.write.is_none() && full > 0;
-            let may_read = !stopping && full < self.config.windows_in_flight;
+            let may_read = !stopping && full < self.desk.config.windows_in_flight;
             if !may_read {
                 self.postpone_look();
             }
@@ -242,11 +332,21 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        // Closing gives the deliveries that are not acknowledged back to the queue.
-        if let Err(error) = self.connection.close().await {
-            debug!(%error, "closing the connection");
-        }
         Ok(())
+    }
+
+    /// Gives the deliveries that are not acknowledged back to the queue. Those of a channel that hangs come
+    /// back only with the end of the connection.
+    async fn end(self, hangs: bool) -> Arc<Connection> {
+        let hangs = hangs
+            || matches!(
+                self.subscription.close().await,
+                Err(BrokerError::TimedOut(_))
+            );
+        if hangs {
+            self.connection.cut();
+        }
+        self.connection
     }
 
     fn full_windows(&self) -> usize {
@@ -268,8 +368,8 @@ impl<'a> Session<'a> {
                 Action::GiveBack => return Err(Interruption::Displaced),
             }
         }
-        self.telemetry.windows_in_flight(line.full_windows());
-        self.telemetry.rejected_waiting(line.rejected());
+        self.desk.telemetry.windows_in_flight(line.full_windows());
+        self.desk.telemetry.rejected_waiting(line.rejected());
         Ok(())
     }
 
@@ -283,9 +383,14 @@ impl<'a> Session<'a> {
     /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
     async fn accept(&mut self, group: &mut Vec<Delivery>) {
         self.postpone_look();
-        self.telemetry.trades_read(group.len());
-        let (config, store, telemetry) = (self.config, self.store, self.telemetry);
-        let queue = &config.broker.queue;
+        self.desk.telemetry.trades_read(group.len());
+        let Desk {
+            config,
+            store,
+            telemetry,
+            ..
+        } = self.desk;
+        let (queue, rules) = (&self.desk.queue.name, &self.desk.queue.rules);
         let line = match &mut self.line {
             Some(line) => line,
             None => {
@@ -296,7 +401,7 @@ impl<'a> Session<'a> {
         let mut doubles = 0;
         for delivery in group.drain(..) {
             if delivery.redelivered {
-                telemetry.redelivered(queue, redeliveries(&delivery));
+                telemetry.redelivered(redeliveries(&delivery));
             }
             let properties = &delivery.properties;
             let kind = properties.kind().as_ref().map(|kind| kind.as_str());
@@ -304,7 +409,7 @@ impl<'a> Session<'a> {
             let identity = Identity::read(kind, id);
             let message = Message {
                 delivery_tag: delivery.delivery_tag,
-                trade: config.rules.parse(&delivery.data),
+                trade: rules.parse(&delivery.data),
                 identity,
                 timestamp: *properties.timestamp(),
             };
@@ -346,14 +451,17 @@ impl<'a> Session<'a> {
             return;
         };
         let is_due = self.write_began.elapsed() >= WRITE_INTERVAL
-            || line.full_windows() * 2 >= self.config.windows_in_flight;
+            || line.full_windows() * 2 >= self.desk.config.windows_in_flight;
         if !(stopping || is_due) {
             return;
         }
         let Some(group) = line.write(ObjectId::new) else {
             return;
         };
-        let (company, queue) = (&self.config.rules.company, &self.config.broker.queue);
+        let Desk {
+            store, telemetry, ..
+        } = self.desk;
+        let (queue, company) = (&self.desk.queue.name, &self.desk.queue.rules.company);
         let documents = group
             .windows
             .into_iter()
@@ -361,7 +469,7 @@ impl<'a> Session<'a> {
             .collect::<Vec<_>>();
         self.writing = documents.len();
         self.write_began = Instant::now();
-        let write = write(self.store, self.telemetry, queue, group.after, documents);
+        let write = write(store, telemetry, queue, group.after, documents);
         self.write = Some(write.boxed_local());
     }
 
@@ -372,9 +480,11 @@ impl<'a> Session<'a> {
         };
         let settlement = line.written(self.writing, outcome);
         for _ in 0..settlement.stored {
-            self.telemetry.window_stored(self.write_began.elapsed());
+            self.desk
+                .telemetry
+                .window_stored(self.write_began.elapsed());
         }
-        self.telemetry.trades_skipped(settlement.doubles);
+        self.desk.telemetry.trades_skipped(settlement.doubles);
         if settlement.foreign > 0 {
             info!(
                 windows = settlement.foreign,
@@ -389,8 +499,10 @@ impl<'a> Session<'a> {
         let Some(rejected) = self.line.as_mut().and_then(Line::record) else {
             return;
         };
-        let (store, telemetry) = (self.store, self.telemetry);
-        let queue = &self.config.broker.queue;
+        let Desk {
+            store, telemetry, ..
+        } = self.desk;
+        let queue = &self.desk.queue.name;
         let record = async move { insist(telemetry, || store.record(queue, &rejected)).await };
         self.record = Some(record.boxed_local());
     }
@@ -417,7 +529,7 @@ impl<'a> Session<'a> {
     /// its member beside the consumer falls far behind the others: it hands out what never arrives (seen with
     /// RabbitMQ 4.3, after all brokers of a busy cluster had been restarted). Another broker helps.
     fn begin_look(&mut self) {
-        let (store, queue) = (self.store, &self.config.broker.queue);
+        let (store, queue) = (self.desk.store, &self.desk.queue.name);
         let waiting = self.subscription.waiting(queue);
         let look = async move {
             let waiting = waiting.await?;
@@ -469,40 +581,40 @@ impl<'a> Session<'a> {
             return Err(Interruption::Crowded(self.rejected()));
         }
         let reason = "rejected messages that cannot be moved have taken all the room";
-        self.telemetry.waiting(Server::rabbitmq, reason);
+        let wait = Wait::of_queue(reason);
+        self.desk.telemetry.waiting(Server::rabbitmq, wait);
         Ok(())
     }
 }
 
 /// Connects, and subscribes as soon as the queue is there and free.
 async fn subscribe(
-    config: &Config,
-    telemetry: &Telemetry,
+    desk: Desk<'_>,
+    connections: &mut Connections,
     prefetch: u16,
-    last: Option<SocketAddr>,
-) -> (Connection, Subscription) {
+) -> (Arc<Connection>, Subscription) {
+    let (queue, telemetry) = (&desk.queue.name, desk.telemetry);
     let mut backoff = Backoff::default();
     loop {
-        let connection = match Connection::open(&config.broker, "trades", last).await {
+        let connection = match connections.get().await {
             Ok(connection) => connection,
             Err(error) => {
-                telemetry.waiting(Server::rabbitmq, error.to_string());
-                backoff.pause().await;
+                telemetry.waiting(Server::rabbitmq, Wait::common(error));
                 continue;
             }
         };
-        backoff = Backoff::default();
-        loop {
-            match Subscription::open(&connection, &config.broker.queue, prefetch).await {
-                Ok(subscription) => return (connection, subscription),
-                Err(BrokerError::QueueTaken) => telemetry.standing_by(),
-                Err(error) => telemetry.waiting(Server::rabbitmq, error.to_string()),
-            }
-            backoff.pause().await;
-            if !connection.is_open() {
-                break;
+        match Subscription::open(&connection, queue, prefetch).await {
+            Ok(subscription) => return (connection, subscription),
+            Err(BrokerError::QueueTaken) => telemetry.standing_by(),
+            Err(error) => {
+                telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
+                if matches!(error, BrokerError::TimedOut(_)) {
+                    connection.cut();
+                    *connections = connections.separate();
+                }
             }
         }
+        backoff.pause().await;
     }
 }
 
@@ -510,7 +622,7 @@ async fn subscribe(
 /// try is unknown, it is repeated with the same documents, so that no trade counts twice.
 async fn write(
     store: &Store,
-    telemetry: &Telemetry,
+    telemetry: &QueueTelemetry,
     queue: &str,
     after: Option<Place>,
     documents: Vec<WindowDocument>,
@@ -523,7 +635,7 @@ async fn write(
                 return outcome;
             }
             Ok(None) => {}
-            Err(error) => telemetry.waiting(Server::mongodb, error.to_string()),
+            Err(error) => telemetry.waiting(Server::mongodb, Wait::common(error)),
         }
         backoff.pause().await;
     }
@@ -550,7 +662,10 @@ async fn try_to_write(
 }
 
 /// Asks the database until it answers.
-async fn insist<T>(telemetry: &Telemetry, request: impl AsyncFn() -> Result<T, StoreError>) -> T {
+async fn insist<T>(
+    telemetry: &QueueTelemetry,
+    request: impl AsyncFn() -> Result<T, StoreError>,
+) -> T {
     let mut backoff = Backoff::default();
     loop {
         match request().await {
@@ -558,7 +673,7 @@ async fn insist<T>(telemetry: &Telemetry, request: impl AsyncFn() -> Result<T, S
                 telemetry.ready(Server::mongodb);
                 return answer;
             }
-            Err(error) => telemetry.waiting(Server::mongodb, error.to_string()),
+            Err(error) => telemetry.waiting(Server::mongodb, Wait::common(error)),
         }
         backoff.pause().await;
     }

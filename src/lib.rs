@@ -1,9 +1,9 @@
-//! stock-consumer: averages the trades of one RabbitMQ queue in windows, and stores the averages in
-//! MongoDB, each trade exactly once.
+//! stock-consumer: averages the trades of RabbitMQ queues in windows, and stores the averages in MongoDB,
+//! each trade exactly once.
 //!
 //! The way of a trade through the modules:
 //!
-//! 1. [`config`] says which queue, and where.
+//! 1. [`config`] says which queues, and where.
 //! 2. [`broker`] takes deliveries from the queue, in groups.
 //! 3. [`trade`] reads a delivery's body, or names the rule that it breaks. Invalid trades move to the
 //!    queue of rejected messages.
@@ -22,6 +22,7 @@ mod backoff;
 pub mod broker;
 pub mod command_line;
 pub mod config;
+pub mod connections;
 pub mod consumer;
 pub mod document;
 pub mod http;
@@ -60,8 +61,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .map_err(|error| StartError::Listen { address, error })?;
-    let telemetry = Telemetry::new(&config.broker.queue);
-    tracing::info!(queue = config.broker.queue, batch_size = config.batch_size, %address, "started");
+    let telemetry = Telemetry::new();
+    let queues: Vec<&str> = config.queues.iter().map(|queue| &*queue.name).collect();
+    tracing::info!(queues = queues.join(","), batch_size = config.batch_size, %address, "started");
     tokio::select! {
         () = consumer::consume(&config, &telemetry, &shutdown) => {}
         outcome = http::serve(listener, telemetry.clone()) => {

@@ -1,5 +1,6 @@
 //! Removes the windows that are older than the operator wants to keep them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -7,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::store::{STEP, Store};
-use crate::telemetry::Telemetry;
+use crate::telemetry::QueueTelemetry;
 
 /// The time from one look for old windows to the next.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -15,32 +16,41 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// The pause between the steps that remove a large number of them, so that others get to the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Removes windows of the configured queue as they become too old; does not end. A hot standby may do the
+/// Removes windows of all configured queues as they become too old; does not end. A hot standby may do the
 /// same at the same time.
-pub async fn retain(config: &Config, store: &Store, telemetry: &Telemetry) {
+pub async fn retain(config: &Config, store: &Store, queues: &[QueueTelemetry]) {
     let Some(retention) = config.retention else {
         return std::future::pending().await;
     };
-    let mut trouble = None;
+    let mut troubles = BTreeSet::new();
     loop {
-        let removed = match store.remove_old(&config.broker.queue, retention).await {
-            Ok(removed) => {
-                trouble = None;
-                removed
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                if trouble.as_ref() != Some(&reason) {
-                    warn!(reason, "old windows cannot be removed: trying every minute");
+        let known = std::mem::take(&mut troubles);
+        let mut is_done = true;
+        for telemetry in queues {
+            let queue = telemetry.name();
+            let removed = match store.remove_old(queue, retention).await {
+                Ok(removed) => removed,
+                Err(error) => {
+                    let reason = error.to_string();
+                    if troubles.insert(reason.clone()) && !known.contains(&reason) {
+                        warn!(
+                            queue,
+                            reason, "old windows cannot be removed: trying every minute"
+                        );
+                    }
+                    continue;
                 }
-                trouble = Some(reason);
-                0
+            };
+            if removed > 0 {
+                info!(
+                    queue,
+                    windows = removed,
+                    "removed windows older than RETENTION"
+                );
+                telemetry.windows_removed(removed);
             }
-        };
-        if removed > 0 {
-            info!(windows = removed, "removed windows older than RETENTION");
-            telemetry.windows_removed(removed);
+            is_done &= removed < STEP;
         }
-        sleep(if removed == STEP { PAUSE } else { INTERVAL }).await;
+        sleep(if is_done { INTERVAL } else { PAUSE }).await;
     }
 }
