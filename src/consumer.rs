@@ -78,7 +78,7 @@ pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown
         )
     });
     let queues = std::iter::zip(&config.queues, &telemetries).map(|(queue, telemetry)| {
-        let span = error_span!("queue", name = queue.name);
+        let span = error_span!("consume", queue = queue.name);
         let (open, trades, rejected) = (&open, &trades, &rejected);
         let work = async move {
             let Some(store) = shutdown.or(open(telemetry)).await else {

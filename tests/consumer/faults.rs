@@ -341,7 +341,7 @@ async fn a_consumer_whose_channel_hangs_in_the_broker_opens_another() {
 }
 
 /// Has the broker's process for the channel that reads this queue handle nothing more. Its connection goes on.
-async fn suspend_channel_of(market: &Market) {
+pub async fn suspend_channel_of(market: &Market) {
     let list = servers(&[
         "rabbitmqctl",
         "-q",

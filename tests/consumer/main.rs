@@ -4,6 +4,7 @@ mod audit;
 mod averages;
 mod command_line;
 mod faults;
+mod groups;
 mod market;
 mod rejected;
 mod retention;

@@ -32,6 +32,8 @@ static SERVERS: LazyLock<RwLock<()>> = LazyLock::new(|| RwLock::new(()));
 pub enum Claim {
     Shared(#[allow(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
     Alone(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
+    /// Another market's.
+    Lent,
 }
 
 pub fn variable(name: &str) -> String {
@@ -152,6 +154,21 @@ impl Market {
             broker,
             channel,
             _claim: claim,
+        }
+    }
+
+    /// A market with another queue, whose windows are in the same database.
+    pub async fn beside(&self, name: &str) -> Self {
+        let (broker, channel) = self.servers.connect().await;
+        let queue = format!("{name}-{}", std::process::id());
+        Self {
+            servers: self.servers.clone(),
+            windows: self.windows.clone(),
+            database: self.database.clone(),
+            queue,
+            broker,
+            channel,
+            _claim: Claim::Lent,
         }
     }
 
@@ -301,7 +318,8 @@ impl Market {
     pub async fn windows(&self, count: usize) -> Vec<WindowDocument> {
         let mut found = Vec::new();
         eventually(&format!("{count} windows of {}", self.queue), async || {
-            let all = self.windows.find(doc! {}).sort(doc! { "window": 1 }).await;
+            let ours = self.windows.find(self.ours());
+            let all = ours.sort(doc! { "window": 1 }).await;
             found = match all {
                 Ok(cursor) => cursor.try_collect().await.unwrap_or_default(),
                 Err(_) => Vec::new(),
@@ -319,7 +337,7 @@ impl Market {
             &format!("{count} windows of {} or more", self.queue),
             async || {
                 self.windows
-                    .count_documents(doc! {})
+                    .count_documents(self.ours())
                     .await
                     .is_ok_and(|found| found as usize >= count)
             },
@@ -327,9 +345,14 @@ impl Market {
         .await;
     }
 
+    /// Which windows are of this market.
+    fn ours(&self) -> Document {
+        doc! { "queue": &self.queue }
+    }
+
     pub async fn window_count(&self) -> usize {
         self.windows
-            .count_documents(doc! {})
+            .count_documents(self.ours())
             .await
             .expect("the database") as usize
     }
@@ -350,6 +373,13 @@ impl Market {
     /// A consumer of this market.
     pub async fn consumer(&self) -> Consumer {
         self.consumer_with(&[]).await
+    }
+
+    /// A consumer of these markets, which are beside this one.
+    pub async fn consumer_of(&self, markets: &[&Self]) -> Consumer {
+        let queues: Vec<&str> = markets.iter().map(|market| &*market.queue).collect();
+        self.consumer_with(&[("RABBITMQ_QUEUE", &queues.join(","))])
+            .await
     }
 
     /// A consumer of this market with other variables.
@@ -557,6 +587,12 @@ impl Consumer {
 
     /// The local port of its connection to the broker.
     pub async fn broker_port(&self) -> u16 {
+        let ports = self.broker_ports().await;
+        *ports.first().expect("a connection to the broker")
+    }
+
+    /// The local ports of its connections to the broker.
+    pub async fn broker_ports(&self) -> Vec<u16> {
         let url = variable("TEST_RABBITMQ_URL");
         let port: u16 = url
             .rsplit_once(':')
@@ -577,17 +613,18 @@ impl Consumer {
             .collect();
         let remote = format!(":{port:04X}");
         let table = std::fs::read_to_string(format!("/proc/{id}/net/tcp")).expect("its sockets");
-        let local = table
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>())
-            .find_map(|fields| {
-                let ours = fields
-                    .get(9)
-                    .is_some_and(|inode| inodes.iter().any(|i| i == inode));
-                (ours && fields[2].ends_with(&remote))
-                    .then(|| fields[1].rsplit(':').next().map(str::to_owned))?
-            });
-        u16::from_str_radix(&local.expect("a connection to the broker"), 16).expect("a port")
+        let lines = table.lines().map(|line| line.split_whitespace().collect());
+        lines
+            .filter(|fields: &Vec<_>| {
+                let inode = fields.get(9);
+                inode.is_some_and(|inode| inodes.iter().any(|ours| ours == inode))
+                    && fields[2].ends_with(&remote)
+            })
+            .map(|fields| {
+                let (_, port) = fields[1].rsplit_once(':').expect("address and port");
+                u16::from_str_radix(port, 16).expect("a port")
+            })
+            .collect()
     }
 
     /// Whether it answers at all.
