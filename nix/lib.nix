@@ -9,6 +9,13 @@ rec {
   # numbered 3 f: [ (f 1) (f 2) (f 3) ]
   numbered = count: f: genList (index: f (index + 1)) count;
 
+  # dealt 3 1 [ "a" "b" "c" "d" ]: [ "a" "d" ], what the first of three gets.
+  dealt =
+    hands: hand: list:
+    map (index: elemAt list index) (
+      filter (index: (hand - 1) == index - hands * (index / hands)) (genList (index: index) (length list))
+    );
+
   # each [ "a" "b" ] value: { a = value; b = value; }
   each = names: value: eachIs names (_: value);
 

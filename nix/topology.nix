@@ -6,7 +6,7 @@ with builtins;
 let
   inherit (import ./companies.nix) share valid;
 
-  # Each has its own queue and its own consumers. companies.nix says which symbols are valid.
+  # Each has its own queue. companies.nix says which symbols are valid.
   #
   # share SYMBOL PRICE VOLATILITY: the price that its prices move around, and its volatility in percent a
   # year: 75 moves a price by about 0.24 % in a minute. These are three times those of the real shares,
@@ -21,8 +21,14 @@ let
   # Their symbols.
   companies = map (share: share.symbol) shares;
 
-  # Of each company. All but one are hot standbys.
+  # Of all companies together; of one company at most 1000.
+  tradesPerSecond = 5000;
+
+  # Up to so many companies have a consumer each. More than that are dealt to so many consumers: 500
+  # companies to 8, for example. Of each consumer there are so many processes: one works, the others are
+  # hot standbys.
   consumers = {
+    most = 8;
     local = 1;
     containers = 2;
   };
@@ -52,6 +58,7 @@ let
     inherit
       shares
       companies
+      tradesPerSecond
       consumers
       liveviews
       members

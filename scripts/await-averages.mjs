@@ -3,10 +3,10 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { companies, parts, watchPage } from "./system.mjs";
+import { companies, parts, tickerIntervalMs, watchPage } from "./system.mjs";
 
 /** How long the publisher takes to fill a window: the user may have changed it. */
-const windowMs = Number(process.env.BATCH_SIZE || 1000) * Number(process.env.TICKER_INTERVAL || 1) || 0;
+const windowMs = Number(process.env.BATCH_SIZE || 1000) * tickerIntervalMs || 0;
 const limitMs = 120_000 + 2 * windowMs;
 const toleratedRestarts = 5;
 const startedMs = Number(process.env.STARTED_US ?? Date.now() * 1000) / 1000;

@@ -13,6 +13,12 @@ export const companies = readFileSync(join(root, "scripts/companies"), "utf8")
   .split("\n")
   .filter((line) => line && !line.startsWith("#"));
 
+/** How long a company takes from one trade to the next: as the user or else the topology says. */
+export const tickerIntervalMs = Number(
+  process.env.TICKER_INTERVAL ||
+    readFileSync(join(root, "process-compose.yaml"), "utf8").match(/\$\{TICKER_INTERVAL:-(\d+)\}/)?.[1],
+);
+
 export const page = `127.0.0.1:${port}`;
 
 /** @typedef {{name: string, state: string, isReady: boolean, restarts: number, pid: number, age: string}} Part */

@@ -8,22 +8,23 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { parse } from "yaml";
 import { root } from "./lib/stockmarket.mjs";
-import { setCompanies } from "./lib/topology.mjs";
+import { setCompanies, setMostConsumers } from "./lib/topology.mjs";
 
 const { valid, invalid } = JSON.parse(await readFile(join(root, "tests/lib/symbols.json"), "utf8"));
 
 /** A copy of what is rendered and of what it is rendered from, with other companies. */
-async function copyWith(companies) {
+async function copyWith(companies, mostConsumers) {
   const copy = await mkdtemp(join(tmpdir(), "stockmarket-topology."));
   for (const folder of ["Cargo.toml", "nix", "containers", "nginx", "scripts"])
     await cp(join(root, folder), join(copy, folder), { recursive: true });
   await setCompanies(copy, companies);
+  if (mostConsumers) await setMostConsumers(copy, mostConsumers);
   return copy;
 }
 
 /** All rendered files by path, or what Nix says against the topology. */
-async function rendered(companies) {
-  const copy = await copyWith(companies);
+async function rendered(companies, mostConsumers) {
+  const copy = await copyWith(companies, mostConsumers);
   try {
     const { stdout } = await promisify(execFile)(
       "nix",
@@ -58,7 +59,7 @@ const systems = [
 describe("companies with awkward symbols", () => {
   let files;
   before(async () => {
-    const result = await rendered(valid);
+    const result = await rendered(valid, valid.length);
     assert.equal(result.problem, "");
     files = result.files;
   });
@@ -122,6 +123,24 @@ test("a company keeps its names when others come and go", async () => {
     );
   const [alone] = await consumersOf(["BRK.B"]);
   assert.ok((await consumersOf(["brk.b", "BRK-B", "BRK.B"])).includes(alone));
+});
+
+test("500 companies share eight consumers, and make as many trades as the topology says", async () => {
+  const companies = Array.from({ length: 500 }, (_, number) => `C${number}`);
+  const { files, problem } = await rendered(companies);
+  assert.equal(problem, "");
+  for (const { file, partsIn, consumers } of systems) {
+    const parts = parse(files[file])[partsIn];
+    const lists = Object.keys(parts)
+      .filter((name) => name.startsWith("consumer-"))
+      .map((name) => environmentOf(parts[name]).RABBITMQ_QUEUE.split(","));
+    assert.equal(lists.length, 8 * consumers);
+    for (const list of lists) assert.ok(list.length === 62 || list.length === 63, String(list.length));
+    assert.deepEqual(lists.flat().toSorted(), Array(consumers).fill(companies).flat().toSorted());
+    assert.match(environmentOf(parts.publisher).TICKER_INTERVAL, /:-100\}$/);
+  }
+  const names = Object.keys(parse(files["compose.yml"]).services);
+  for (const name of ["consumer-1", "consumer-1-2", "consumer-8", "consumer-8-2"]) assert.ok(names.includes(name), name);
 });
 
 test("the publisher gets the companies' prices and volatilities, in their order, with nothing where none is said", async () => {

@@ -1,24 +1,43 @@
-# The consumers of each company: one is active, the others are hot standbys.
+# The consumers: of those of the same companies one is active, the others are hot standbys.
 topology:
 with builtins;
 with import ../lib.nix;
 with import ../containers;
 with import ../companies.nix;
 let
-  # A company's first consumer is named after it; its standbys have a number after the name.
+  inherit (topology) companies;
+  inherit (topology.consumers) most;
+
+  # The companies of each consumer, and its name: a company's that it has to itself, else a number.
+  groups =
+    if length companies <= most then
+      map (company: {
+        name = nameOf company;
+        companies = [ company ];
+      }) companies
+    else
+      numbered most (number: {
+        name = toString number;
+        companies = dealt most number companies;
+      });
+
+  # A group's first process is named after it; its standbys have a number after the name.
   consumer =
-    company: number: index:
+    group: number: index:
     let
-      name = nameOf company + (if number == 1 then "" else "-${toString number}");
+      name = group.name + (if number == 1 then "" else "-${toString number}");
+      trades =
+        if length group.companies == 1 then
+          head group.companies
+        else
+          "${toString (length group.companies)} companies";
     in
     {
       name = "consumer-${name}";
-      inherit company number;
+      inherit number trades;
+      inherit (group) companies;
       description =
-        if number == 1 then
-          "averages the trades of ${company}"
-        else
-          "hot standby for the trades of ${company}";
+        if number == 1 then "averages the trades of ${trades}" else "hot standby for the trades of ${trades}";
       port = {
         variable = "CONSUMER_${variableOf name}_HTTP_PORT";
         local = 9101 + index - 1;
@@ -30,7 +49,7 @@ let
       };
       environment = {
         RABBITMQ_URL_FILE = secret "rabbitmq-consumer.url";
-        RABBITMQ_QUEUE = company;
+        RABBITMQ_QUEUE = concatStringsSep "," group.companies;
         MONGODB_URL_FILE = secret "mongodb-consumer.url";
       };
     };
@@ -39,9 +58,7 @@ rec {
   parts =
     place:
     let
-      copies = concatMap (
-        company: numbered topology.consumers.${place} (consumer company)
-      ) topology.companies;
+      copies = concatMap (group: numbered topology.consumers.${place} (consumer group)) groups;
     in
     numbered (length copies) (index: elemAt copies (index - 1) index);
 
@@ -75,7 +92,7 @@ rec {
     part:
     {
       inherit part;
-      "#" = "averages the trades of ${part.company}: one task does, the others are hot standbys";
+      "#" = "averages the trades of ${part.trades}: one task does, the others are hot standbys";
       test = (service part).healthcheck.test ++ [ "started" ];
       deploy = rolling topology.consumers.containers;
     }

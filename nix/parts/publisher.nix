@@ -14,6 +14,13 @@ let
       ${variable} = concatStringsSep "," values;
     };
 
+  # Milliseconds between two trades of a company, so that all together make as many as the topology says.
+  interval =
+    let
+      exact = 1000 * length topology.companies / topology.tradesPerSecond;
+    in
+    if exact < 1 then 1 else exact;
+
   publisher = {
     name = "publisher";
     description = "publishes the trades of all companies";
@@ -26,6 +33,7 @@ let
     environment = {
       RABBITMQ_URL_FILE = secret "rabbitmq-publisher.url";
       STOCKS = concatStringsSep "," topology.companies;
+      TICKER_INTERVAL = "\${TICKER_INTERVAL:-${toString interval}}";
       PRICE_MODEL = "walk";
     }
     // listOf "START_PRICES" "price"

@@ -25,3 +25,17 @@ export async function setCompanies(project, companies) {
   assert.notEqual(changed, topology, `${file} has no list of companies where this test expects it`);
   await writeFile(file, changed);
 }
+
+/**
+ * Changes up to how many companies have a consumer each. The generated files follow as above.
+ *
+ * @param {string} project
+ * @param {number} most
+ */
+export async function setMostConsumers(project, most) {
+  const file = join(project, "nix/topology.nix");
+  const topology = await readFile(file, "utf8");
+  const changed = topology.replace(/(?<= most = )\d+/, String(most));
+  assert.notEqual(changed, topology, `${file} does not say where this test expects it how many consumers there are`);
+  await writeFile(file, changed);
+}
