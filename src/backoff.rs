@@ -11,16 +11,21 @@ pub struct Backoff(ExponentialBackoff);
 
 impl Default for Backoff {
     fn default() -> Self {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(50))
-            .with_max_delay(Duration::from_secs(1))
-            .with_jitter()
-            .without_max_times();
-        Self(pauses.build())
+        Self::up_to(Duration::from_secs(1))
     }
 }
 
 impl Backoff {
+    /// With another longest pause.
+    pub fn up_to(longest: Duration) -> Self {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(longest)
+            .with_jitter()
+            .without_max_times();
+        Self(pauses.build())
+    }
+
     /// Sleeps for the next pause.
     pub async fn pause(&mut self) {
         tokio::time::sleep(self.next()).await;

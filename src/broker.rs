@@ -202,6 +202,16 @@ impl Connection {
         timed(self.amqp.close(200, "stopped".into())).await
     }
 
+    /// Whether a queue answers on a channel of its own. Where another channel waits for an answer of the same
+    /// queue, that tells which of the two hangs.
+    pub async fn reaches(&self, queue: &str) -> bool {
+        let asked = async {
+            let channel = timed(self.amqp.create_channel()).await?;
+            look_up(&channel, queue).await
+        };
+        asked.await.is_ok()
+    }
+
     /// Ends the connection at once, for all who share it, even if the broker is silent.
     pub fn cut(&self) {
         self.socket.shut_down();

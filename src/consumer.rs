@@ -6,6 +6,7 @@
 //!
 //! Reading goes on during a write. The windows that fill up until the next write are the next group.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use bson::oid::ObjectId;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use lapin::message::Delivery;
-use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, error_span, info, warn};
 
 use crate::backoff::Backoff;
@@ -52,6 +53,15 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// How long a line that holds all the broker may send is given to free itself.
 const CROWDED_LIMIT: Duration = Duration::from_secs(5);
 
+/// How many queues may be subscribed to at the same time.
+const TURNS: usize = 4;
+
+/// How long a queue may keep others from their turn.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The least time from one try to subscribe to the next, on average, if many queues are missing.
+const TRY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Consumes the configured queues until shutdown is requested, whatever happens to broker and database
 /// meanwhile. Returns within five seconds after the request.
 pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown) {
@@ -64,6 +74,7 @@ pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown
         .iter()
         .map(|queue| telemetry.queue(&queue.name));
     let telemetries: Vec<QueueTelemetry> = names.collect();
+    let turns = Semaphore::new(TURNS);
     let store = OnceCell::new();
     let open =
         async |telemetry| insist(telemetry, || store.get_or_try_init(|| open_store(config))).await;
@@ -79,7 +90,7 @@ pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown
     });
     let queues = std::iter::zip(&config.queues, &telemetries).map(|(queue, telemetry)| {
         let span = error_span!("consume", queue = queue.name);
-        let (open, trades, rejected) = (&open, &trades, &rejected);
+        let (open, trades, rejected, turns) = (&open, &trades, &rejected, &turns);
         let work = async move {
             let Some(store) = shutdown.or(open(telemetry)).await else {
                 return;
@@ -91,6 +102,7 @@ pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown
                 telemetry,
                 trades,
                 rejected,
+                turns,
             };
             sessions(desk, shutdown).await;
         };
@@ -136,6 +148,8 @@ struct Desk<'a> {
     trades: &'a Connections,
     /// For all queues.
     rejected: &'a Connections,
+    /// To subscribe.
+    turns: &'a Semaphore,
 }
 
 /// Why a session ended before a shutdown was requested.
@@ -155,14 +169,14 @@ enum Interruption {
 }
 
 impl Interruption {
-    /// Whether the broker's part of the channel hangs, so that not even its end can be agreed on.
-    fn is_hang(&self) -> bool {
+    /// Whether the broker does not answer.
+    fn is_silence(&self) -> bool {
         matches!(self, Self::Broker(BrokerError::TimedOut(_)))
     }
 
     /// Whether another connection may help.
     fn calls_for_another_connection(&self) -> bool {
-        self.is_hang() || matches!(self, Self::Broker(BrokerError::HeldBack(_)))
+        self.is_silence() || matches!(self, Self::Broker(BrokerError::HeldBack(_)))
     }
 }
 
@@ -175,14 +189,13 @@ async fn sessions(desk: Desk<'_>, shutdown: &Shutdown) {
     let mut prefetch = desk.config.prefetch();
     let mut connections = desk.trades.clone();
     loop {
-        let open = Session::open(desk, &mut connections, prefetch);
+        let open = Session::open(desk, &connections, prefetch);
         let Some(mut session) = shutdown.or(open).await else {
             return;
         };
         let outcome = session.run(shutdown).await;
-        let connection = session
-            .end(outcome.as_ref().is_err_and(Interruption::is_hang))
-            .await;
+        let is_silent = outcome.as_ref().is_err_and(Interruption::is_silence);
+        let connection = session.end(is_silent).await;
         let Err(interruption) = outcome else {
             return;
         };
@@ -261,7 +274,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Subscribes to the queue; keeps trying until it can.
-    async fn open(desk: Desk<'a>, connections: &mut Connections, prefetch: u16) -> Self {
+    async fn open(desk: Desk<'a>, connections: &Connections, prefetch: u16) -> Self {
         let (connection, subscription) = subscribe(desk, connections, prefetch).await;
         let telemetry = desk.telemetry;
         telemetry.ready(Server::rabbitmq);
@@ -335,18 +348,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Gives the deliveries that are not acknowledged back to the queue. Those of a channel that hangs come
-    /// back only with the end of the connection.
-    async fn end(self, hangs: bool) -> Arc<Connection> {
-        let hangs = hangs
-            || matches!(
-                self.subscription.close().await,
-                Err(BrokerError::TimedOut(_))
-            );
-        if hangs {
-            self.connection.cut();
+    /// Gives the deliveries that are not acknowledged back to the queue. If the broker's part of the channel
+    /// hangs, they come back only with the end of the connection, which others share. If it is the queue that
+    /// hangs, that would not help.
+    async fn end(self, is_silent: bool) -> Arc<Connection> {
+        let (connection, queue) = (self.connection, &self.desk.queue.name);
+        if is_silent {
+            let is_alone = self.desk.config.queues.len() == 1;
+            if is_alone || connection.reaches(queue).await {
+                connection.cut();
+            }
+        } else if let Err(error) = self.subscription.close().await {
+            debug!(%error, "ending the subscription");
         }
-        self.connection
+        connection
     }
 
     fn full_windows(&self) -> usize {
@@ -590,11 +605,13 @@ impl<'a> Session<'a> {
 /// Connects, and subscribes as soon as the queue is there and free.
 async fn subscribe(
     desk: Desk<'_>,
-    connections: &mut Connections,
+    connections: &Connections,
     prefetch: u16,
 ) -> (Arc<Connection>, Subscription) {
     let (queue, telemetry) = (&desk.queue.name, desk.telemetry);
-    let mut backoff = Backoff::default();
+    // A queue that is not there costs the broker a channel each time.
+    let longest = TRY_INTERVAL * desk.config.queues.len() as u32;
+    let mut backoff = Backoff::up_to(longest.max(Duration::from_secs(1)));
     loop {
         let connection = match connections.get().await {
             Ok(connection) => connection,
@@ -603,18 +620,30 @@ async fn subscribe(
                 continue;
             }
         };
-        match Subscription::open(&connection, queue, prefetch).await {
+        let open = Subscription::open(&connection, queue, prefetch);
+        match in_turn(desk.turns, open).await {
             Ok(subscription) => return (connection, subscription),
             Err(BrokerError::QueueTaken) => telemetry.standing_by(),
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
-                if matches!(error, BrokerError::TimedOut(_)) {
-                    connection.cut();
-                    *connections = connections.separate();
-                }
             }
         }
         backoff.pause().await;
+    }
+}
+
+/// Does something when it is its turn, so that many queues do not come upon the broker at once. If it takes
+/// long, others have their turn meanwhile.
+async fn in_turn<T>(turns: &Semaphore, something: impl Future<Output = T>) -> T {
+    let mut something = pin!(something);
+    // Fails only for a closed semaphore.
+    let turn = turns.acquire().await;
+    match timeout(TURN, &mut something).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            drop(turn);
+            something.await
+        }
     }
 }
 
