@@ -51,6 +51,34 @@ func TestEveryTradeArrivesOnceAndInOrderWithItsProperties(t *testing.T) {
 	}
 }
 
+func TestTradesThatFallDueTogetherAreSentTogether(t *testing.T) {
+	company := newCompany(t)
+	network, through := newLink(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": through, "STOCKS": company})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	writes, trades := network.written(), p.metric("trades_published_total", company)
+	p.awaitMore(company, 2000)
+	writes, trades = network.written()-writes, p.metric("trades_published_total", company)-trades
+	if writes > int(trades)/10 {
+		t.Errorf("%v trades were sent with %d writes, want a tenth at most", trades, writes)
+	}
+	p.stopAndCheck(company, fromTheFirst)
+}
+
+func TestTheRateIsTheConfiguredOne(t *testing.T) {
+	company := newCompany(t)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": company})
+	p.awaitMetric("trades_confirmed_total", company, 100)
+	published := func() (float64, time.Time) { return p.metric("trades_published_total", company), time.Now() }
+	first, begin := published()
+	p.awaitMore(company, 4000)
+	last, end := published()
+	// The machine may be busy, so this bound is wide. That the beats keep the rate is a unit test.
+	if rate := (last - first) / end.Sub(begin).Seconds(); rate < 950 || rate > 1050 {
+		t.Errorf("%v trades in %v: %.0f a second, want 1000", last-first, end.Sub(begin), rate)
+	}
+}
+
 func TestSymbolsAsExchangesUseThemHaveQueues(t *testing.T) {
 	companies := []string{"BRK.B", "0700.HK", "^GSPC", "BTC-USD", "RDS/A", "ES=F", "msft", "NYSE:BRK_B", "-X"}
 	for _, company := range companies {

@@ -399,6 +399,7 @@ type link struct {
 	mutex  sync.Mutex
 	takes  attitude
 	taken  int // connections from the program
+	writes int // of the program, as they arrive
 	pairs  []net.Conn
 	freeze chan struct{} // holds back the broker's data until it is closed; nil: nothing is held back
 }
@@ -470,7 +471,7 @@ func (l *link) serve() {
 		l.pairs = append(l.pairs, client, server)
 		l.mutex.Unlock()
 		go func() {
-			io.Copy(server, client)
+			io.Copy(server, struct{ io.Reader }{countingReader{client, l}})
 			server.Close()
 		}()
 		go func() {
@@ -488,6 +489,27 @@ func (l *link) serve() {
 			}
 		}()
 	}
+}
+
+// countingReader counts what the program writes.
+type countingReader struct {
+	net.Conn
+	link *link
+}
+
+func (r countingReader) Read(data []byte) (int, error) {
+	n, err := r.Conn.Read(data)
+	r.link.mutex.Lock()
+	defer r.link.mutex.Unlock()
+	r.link.writes++
+	return n, err
+}
+
+// written returns how many times the program has written.
+func (l *link) written() int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.writes
 }
 
 // take sets what happens to new connections.

@@ -1,9 +1,10 @@
 package publishing
 
 import (
-	"fmt"
 	"slices"
 	"time"
+
+	"stock-publisher/internal/broker"
 )
 
 // numbered is a trade with its sequence number.
@@ -31,15 +32,21 @@ type unconfirmed struct {
 	held    int        // how many of them are unconfirmed
 	refused []uint64   // the sequences to be sent again, ascending
 
-	flight  []uint64 // a ring: at a delivery tag modulo the capacity is the sequence sent with it
+	flight  []flying // a ring: at a delivery tag modulo the capacity is the trade sent with it
 	tag     uint64   // the tag of the next verdict
 	nextTag uint64   // the tag of the next trade that is sent
+}
+
+// flying is a trade that waits for the broker's verdict.
+type flying struct {
+	sequence uint64
+	verdict  broker.Verdict
 }
 
 func newUnconfirmed(capacity int) *unconfirmed {
 	return &unconfirmed{
 		trades: make([]numbered, capacity),
-		flight: make([]uint64, capacity),
+		flight: make([]flying, capacity),
 		tag:    1, nextTag: 1,
 	}
 }
@@ -89,11 +96,11 @@ func (u *unconfirmed) nextUnsent() *numbered {
 	}
 }
 
-// sent records that the trade of nextUnsent was sent.
-func (u *unconfirmed) sent(at time.Time) {
+// sent records that the trade of nextUnsent was sent, and where its verdict will be.
+func (u *unconfirmed) sent(at time.Time, verdict broker.Verdict) {
 	trade := u.nextUnsent()
 	trade.sentAt, trade.returned = at, false
-	u.flight[u.nextTag%uint64(len(u.flight))] = trade.sequence
+	u.flight[u.nextTag%uint64(len(u.flight))] = flying{trade.sequence, verdict}
 	u.nextTag++
 	if len(u.refused) > 0 {
 		u.refused = slices.Delete(u.refused, 0, 1)
@@ -114,13 +121,16 @@ func (u *unconfirmed) markReturned(sequence uint64) {
 	}
 }
 
-// awaited returns the trade with this delivery tag. Verdicts come in the order of
-// sending; else one is missing, and awaited fails.
-func (u *unconfirmed) awaited(tag uint64) (*numbered, error) {
-	if u.inFlight() == 0 || tag != u.tag {
-		return nil, fmt.Errorf("the broker's verdict on delivery %d came when that on %d was due", tag, u.tag)
-	}
-	return u.at(u.flight[tag%uint64(len(u.flight))]), nil
+// awaited returns the trade that was sent first of those in flight. Its verdict is
+// the next one that counts: verdicts are taken in the order of sending.
+func (u *unconfirmed) awaited() (*numbered, broker.Verdict) {
+	next := u.flight[u.tag%uint64(len(u.flight))]
+	return u.at(next.sequence), next.verdict
+}
+
+// halfway returns the verdict on the trade in the middle of those in flight.
+func (u *unconfirmed) halfway() broker.Verdict {
+	return u.flight[(u.tag+u.nextTag)/2%uint64(len(u.flight))].verdict
 }
 
 // confirm releases the trade whose verdict is due.
@@ -143,7 +153,7 @@ func (u *unconfirmed) refuse() {
 // judged returns the sequence of the trade whose verdict is due, and goes on to
 // the next verdict.
 func (u *unconfirmed) judged() uint64 {
-	sequence := u.flight[u.tag%uint64(len(u.flight))]
+	sequence := u.flight[u.tag%uint64(len(u.flight))].sequence
 	u.tag++
 	return sequence
 }
