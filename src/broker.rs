@@ -628,6 +628,19 @@ async fn timed<T>(request: impl Future<Output = lapin::Result<T>>) -> Result<T, 
     }
 }
 
+impl BrokerError {
+    /// Whether it is the broker's answer to something that made it close the connection.
+    pub fn closed_the_connection(&self) -> bool {
+        let Self::Amqp(error) = self else {
+            return false;
+        };
+        match error.kind() {
+            ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Hard(_)),
+            _ => false,
+        }
+    }
+}
+
 /// The code and text of an error that closed only the channel.
 fn soft_error(error: &BrokerError) -> Option<(AMQPSoftError, &str)> {
     let BrokerError::Amqp(error) = error else {

@@ -189,7 +189,7 @@ async fn sessions(desk: Desk<'_>, shutdown: &Shutdown) {
     let mut prefetch = desk.config.prefetch();
     let mut connections = desk.trades.clone();
     loop {
-        let open = Session::open(desk, &connections, prefetch);
+        let open = Session::open(desk, &mut connections, prefetch);
         let Some(mut session) = shutdown.or(open).await else {
             return;
         };
@@ -274,7 +274,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Subscribes to the queue; keeps trying until it can.
-    async fn open(desk: Desk<'a>, connections: &Connections, prefetch: u16) -> Self {
+    async fn open(desk: Desk<'a>, connections: &mut Connections, prefetch: u16) -> Self {
         let (connection, subscription) = subscribe(desk, connections, prefetch).await;
         let telemetry = desk.telemetry;
         telemetry.ready(Server::rabbitmq);
@@ -605,7 +605,7 @@ impl<'a> Session<'a> {
 /// Connects, and subscribes as soon as the queue is there and free.
 async fn subscribe(
     desk: Desk<'_>,
-    connections: &Connections,
+    connections: &mut Connections,
     prefetch: u16,
 ) -> (Arc<Connection>, Subscription) {
     let (queue, telemetry) = (&desk.queue.name, desk.telemetry);
@@ -626,6 +626,11 @@ async fn subscribe(
             Err(BrokerError::QueueTaken) => telemetry.standing_by(),
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
+                if error.closed_the_connection() {
+                    // RabbitMQ 3 does so when it cannot reach a quorum queue. The others need not
+                    // suffer from it again.
+                    *connections = connections.separate();
+                }
             }
         }
         backoff.pause().await;

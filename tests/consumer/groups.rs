@@ -140,6 +140,44 @@ async fn a_queue_whose_channel_hangs_in_the_broker_gets_a_connection_of_its_own(
     good.audit().await;
 }
 
+/// RabbitMQ 3 closes the whole connection of whoever wants to read such a queue.
+#[tokio::test]
+async fn a_queue_that_the_broker_cannot_reach_costs_the_others_one_connection_at_most() {
+    let good = Market::open("group-reached").await;
+    let lost = good.beside("group-lost").await;
+    for market in [&good, &lost] {
+        market.declare(Kind::QuorumSingleActive).await;
+        market.publish(Some("run"), 0..1000).await;
+    }
+    let member = format!("quorum_queues, {{'%2F_{}', node()}}", lost.queue);
+    let rabbitmq = async |what: &str| {
+        let what = format!("ok = ra:{what}_server({member}).");
+        servers(&["rabbitmqctl", "-q", "eval", &what]).await;
+    };
+    rabbitmq("stop").await;
+    let mut consumer = good.consumer_of(&[&lost, &good]).await;
+    consumer.says("INTERNAL_ERROR").await;
+    for windows in 1..=20 {
+        all_counted(&[&good], windows * 1000).await;
+        good.publish(Some("run"), windows * 1000..(windows + 1) * 1000)
+            .await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let metrics = consumer.http("/metrics").await;
+    let reconnects = format!(r#"reconnects_total{{queue="{}","#, good.queue);
+    let reconnects = metrics.lines().find(|line| line.contains(&reconnects));
+    assert!(
+        reconnects.is_none_or(|line| line.ends_with(" 1")),
+        "{metrics}"
+    );
+
+    rabbitmq("restart").await;
+    all_counted(&[&lost], 1000).await;
+    consumer.ready().await;
+    consumer.stop().await;
+    good.audit().await;
+}
+
 #[tokio::test]
 async fn a_standby_with_the_same_list_takes_over_all_that_the_other_leaves() {
     let first = Market::alone("group-standby").await;
