@@ -9,6 +9,8 @@ import { companies, parts, tickerIntervalMs, watchPage } from "./system.mjs";
 const windowMs = Number(process.env.BATCH_SIZE || 1000) * tickerIntervalMs || 0;
 const limitMs = 120_000 + 2 * windowMs;
 const toleratedRestarts = 5;
+/** With more companies it tells only how many have a new average. */
+const mostNamed = 20;
 const startedMs = Number(process.env.STARTED_US ?? Date.now() * 1000) / 1000;
 
 const say = (text) => console.error(`[${((Date.now() - startedMs) / 1000).toFixed(1).padStart(5)} s] ${text}`);
@@ -36,9 +38,20 @@ function lookAtPrices(prices) {
     if (!firstSeen.has(company)) firstSeen.set(company, avgPrice);
     if (avgPrice !== firstSeen.get(company) && companies.includes(company) && !arrived.has(company)) {
       arrived.add(company);
-      say(`  ${company}: a new average is on the page`);
+      if (companies.length <= mostNamed) say(`  ${company}: a new average is on the page`);
     }
   }
+  tellProgress();
+}
+
+let toldTenths = 0;
+
+/** Tells each tenth of many companies. */
+function tellProgress() {
+  const tenths = Math.floor((arrived.size * 10) / companies.length);
+  if (companies.length <= mostNamed || tenths === toldTenths) return;
+  toldTenths = tenths;
+  say(`  ${arrived.size} of ${companies.length} companies: a new average is on the page`);
 }
 
 async function watchPrices(signal) {
@@ -62,6 +75,11 @@ function lastLines(name) {
   }
 }
 
+const namesOf = (some) =>
+  some.length <= mostNamed
+    ? some.join(", ")
+    : `${some.slice(0, mostNamed).join(", ")} and ${some.length - mostNamed} more`;
+
 function blame(unready, reason) {
   console.error(`\nstockmarket: ${reason}`);
   for (const { name, state, restarts } of unready) {
@@ -70,7 +88,7 @@ function blame(unready, reason) {
   }
   const missing = companies.filter((company) => !arrived.has(company));
   if (!unready.length && missing.length)
-    console.error(`  → see make logs SERVICE=… of what these pass through: ${missing.join(", ")}`);
+    console.error(`  → see make logs SERVICE=… of what these pass through: ${namesOf(missing)}`);
 }
 
 const stopping = new AbortController();

@@ -140,7 +140,8 @@ test("500 companies share eight consumers, and make as many trades as the topolo
     assert.match(environmentOf(parts.publisher).TICKER_INTERVAL, /:-100\}$/);
   }
   const names = Object.keys(parse(files["compose.yml"]).services);
-  for (const name of ["consumer-1", "consumer-1-2", "consumer-8", "consumer-8-2"]) assert.ok(names.includes(name), name);
+  for (const name of ["consumer-1", "consumer-1-2", "consumer-8", "consumer-8-2"])
+    assert.ok(names.includes(name), name);
 });
 
 test("the publisher gets the companies' prices and volatilities, in their order, with nothing where none is said", async () => {
