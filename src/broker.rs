@@ -82,6 +82,20 @@ pub enum BrokerError {
     Connection(#[from] Arc<BrokerError>),
 }
 
+impl BrokerError {
+    /// Whether it is the broker's answer to something that made it close the connection. RabbitMQ 3 does so
+    /// when it cannot reach a quorum queue.
+    pub fn closed_the_connection(&self) -> bool {
+        let Self::Amqp(error) = self else {
+            return false;
+        };
+        match error.kind() {
+            ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Hard(_)),
+            _ => false,
+        }
+    }
+}
+
 /// A connection to the broker. Dropping it ends the connection at once, even if the broker is silent.
 pub struct Connection {
     amqp: lapin::Connection,
@@ -449,6 +463,9 @@ impl Mover {
                     Err(error) => {
                         // The queue may have to be declared again.
                         self.channel = None;
+                        if error.closed_the_connection() {
+                            self.connections = self.connections.separate();
+                        }
                         self.telemetry.moving(Some(error.to_string()));
                         backoff.pause().await;
                     }
@@ -625,19 +642,6 @@ async fn timed<T>(request: impl Future<Output = lapin::Result<T>>) -> Result<T, 
     match timeout(REQUEST_TIMEOUT, request).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(BrokerError::TimedOut(REQUEST_TIMEOUT)),
-    }
-}
-
-impl BrokerError {
-    /// Whether it is the broker's answer to something that made it close the connection.
-    pub fn closed_the_connection(&self) -> bool {
-        let Self::Amqp(error) = self else {
-            return false;
-        };
-        match error.kind() {
-            ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Hard(_)),
-            _ => false,
-        }
     }
 }
 

@@ -69,11 +69,11 @@ pub async fn consume(config: &Config, telemetry: &Telemetry, shutdown: &Shutdown
         shutdown.requested().await;
         sleep(SHUTDOWN_LIMIT).await;
     };
-    let names = config
+    let telemetries: Vec<QueueTelemetry> = config
         .queues
         .iter()
-        .map(|queue| telemetry.queue(&queue.name));
-    let telemetries: Vec<QueueTelemetry> = names.collect();
+        .map(|queue| telemetry.queue(&queue.name))
+        .collect();
     let turns = Semaphore::new(TURNS);
     let store = OnceCell::new();
     let open =
@@ -210,7 +210,10 @@ async fn sessions(desk: Desk<'_>, shutdown: &Shutdown) {
             }
             Interruption::Displaced => {
                 warn!("{interruption}");
-                insist(telemetry, || store.prepare()).await;
+                let prepare = insist(telemetry, || store.prepare());
+                if shutdown.or(prepare).await.is_none() {
+                    return;
+                }
             }
             Interruption::Crowded(_) => {
                 warn!("{interruption}");
@@ -627,8 +630,7 @@ async fn subscribe(
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
                 if error.closed_the_connection() {
-                    // RabbitMQ 3 does so when it cannot reach a quorum queue. The others need not
-                    // suffer from it again.
+                    // The others need not suffer from it again.
                     *connections = connections.separate();
                 }
             }
