@@ -16,12 +16,15 @@ function list(name, usual, quick) {
 }
 
 export function readSettings() {
+  const trades = whole("TRADES", 500_000, 50_000);
+  // The publisher has a variable of this name, too.
+  delete text.TRADES;
   return {
     isQuick,
     rounds: whole("ROUNDS", 5, 1),
     /** For how long the load is measured. */
     seconds: whole("SECONDS_OF_LOAD", 20, 5),
-    trades: whole("TRADES", 500_000, 50_000),
+    trades,
     kinds: list("KINDS", ["classic", "quorum", "original"], ["quorum"]),
     queues: list("QUEUES", [1, 3], [1]).map(Number),
     peers: list("PEERS", ["node", "go", "python", "rust"], ["node", "go", "python", "rust"]),

@@ -1,4 +1,5 @@
 // How long from a window's last trade to the WebSocket behind NGINX?
+import { once } from "node:events";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -50,6 +51,7 @@ async function latencies({ programs, queues, intervalMs, seconds }) {
     await during(running, all, "each company has an average", 150);
     system = await startSystem({ url: process.env.TEST_MONGODB_URL, name: database.name });
     socket = new WebSocket(system.socketUrl);
+    socket.on("error", (error) => console.error(`the WebSocket: ${error.message}`));
     /** When a price was first there, by company and price. */
     const arrived = new Map();
     socket.on("message", (data) => {
@@ -61,6 +63,7 @@ async function latencies({ programs, queues, intervalMs, seconds }) {
         if (!arrived.has(key)) arrived.set(key, at);
       }
     });
+    await during(running, once(socket, "open"), "the WebSocket is open", 60);
     await during(running, sleep(WARM_UP_MS), "warming up", 60);
     const [begin] = [performance.now(), await during(running, sleep(seconds * 1000), "the load", seconds + 60)];
     const end = performance.now();

@@ -36,7 +36,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .collection_with_options::<Average>("stocks", options);
 
     let url = env::var("RABBITMQ_URL")?;
-    let connection = Connection::open(&OpenConnectionArguments::try_from(url.as_str())?).await?;
+    let mut arguments = OpenConnectionArguments::try_from(url.as_str())?;
+    // It does not decode the URL's `%2f`.
+    arguments.virtual_host("/");
+    let connection = Connection::open(&arguments).await?;
     let channel = connection.open_channel(None).await?;
     let prefetch = env::var("PREFETCH").map_or(Ok(9000), |text| text.parse())?;
     channel
