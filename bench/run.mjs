@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { markdown, plain } from "./lib/format.mjs";
 import { machine, versions } from "./lib/machine.mjs";
 import { ours, root } from "./lib/programs.mjs";
+import { endAll } from "./lib/processes.mjs";
 import { HELP, readSettings } from "./lib/settings.mjs";
 import { Queues } from "./lib/system.mjs";
 import * as cost from "./parts/cost.mjs";
@@ -120,6 +121,7 @@ async function main() {
         `\n${name} failed: ${error.stderr || error.message}${error.cause ? `\n  ${error.cause.stderr || error.cause.message}` : ""}`,
       );
       failed.push(name);
+      endAll();
     }
   }
   if (failed.length > 0) throw new Error(`not measured: ${failed.join(", ")}`);

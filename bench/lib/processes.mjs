@@ -5,13 +5,23 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { usage } from "./proc.mjs";
+import { tree, usage } from "./proc.mjs";
 
-const running = new Set();
 const logs = join(process.env.TEST_SERVERS_HOME ?? "/tmp", "logs");
 let started = 0;
 
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+/** Ends whatever this process started, also what a start that failed halfway left behind. */
+export function endAll() {
+  for (const pid of tree(process.pid).slice(1)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
+process.on("exit", endAll);
 for (const [signal, status] of /** @type {const} */ ([
   ["SIGINT", 130],
   ["SIGTERM", 143],
@@ -41,11 +51,9 @@ export class Running {
       stdio: ["ignore", "ignore", isLoud ? "ignore" : log],
     });
     closeSync(log);
-    running.add(this.#child);
     this.failure = new Promise((_, reject) => {
       this.#child.on("error", reject);
       this.#child.on("exit", (status, signal) => {
-        running.delete(this.#child);
         const end = readFileSync(this.#log, "utf8").trimEnd().split("\n").slice(-8).join("\n");
         reject(new Error(`${name} ended with ${status ?? signal}\n${end}`));
       });
