@@ -46,8 +46,8 @@ test-nix: ## the flake and its images (STAGE="lock format": only these; FULL=1: 
 test-compose: ## the system in containers, on an engine of its own (STAGE="start security": only these; FULL=1: every fault; needs root)
 	@tests/compose/run $(STAGE)
 
-bench: ## how fast the parts are
-	@scripts/bench
+bench: ## how fast the system is, and what it costs (PART=drain: only this; QUICK=1: does it work?; HELP=1: all that can be chosen)
+	@scripts/bench $(if $(HELP),--help)
 
 fmt: ## format all code
 	@scripts/fmt

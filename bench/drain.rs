@@ -1,6 +1,8 @@
 //! How fast the consumer drains a queue of prepared trades with majority writes, compared with a
 //! reader that only skips frames and acknowledges. The reader shows the limit of the broker.
 //!
+//! `make bench` calls it with one of the steps: see [`step`].
+//!
 //! `BASELINE` can name the program of another version: then that one takes part, too.
 //!
 //! All drain the same kind of queue in turn, several times; medians are printed. The time runs from
@@ -63,6 +65,14 @@ fn main() -> Outcome<()> {
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Cargo gives every benchmark the first one.
+    if let [name, arguments @ ..] = arguments.as_slice()
+        && *name != "--bench"
+    {
+        return step(name, arguments);
+    }
     let number =
         |name, default| std::env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
     let (trades, rounds) = (number("TRADES", 500_000)?, number("ROUNDS", 5)?);
@@ -74,8 +84,7 @@ fn main() -> Outcome<()> {
     let baseline = std::env::var_os("BASELINE");
     let chosen = std::env::var("KINDS").unwrap_or_else(|_| "classic quorum original".into());
     for kind in chosen.split_whitespace() {
-        let known = KINDS.iter().find(|(name, _)| *name == kind);
-        let &(_, shape) = known.ok_or_else(|| format!("no such kind of queue: {kind}"))?;
+        let shape = kind_of(kind)?;
         let (mut skipping, mut consuming, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=rounds {
             let queue = format!("drain-{kind}-{round}");
@@ -114,6 +123,52 @@ fn main() -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// One step alone, for the benchmark of all readers:
+///
+/// - `prepare QUEUE KIND TRADES` fills the queue,
+/// - `skip QUEUE TRADES` drains it and prints what that took, as JSON,
+/// - `count QUEUE` prints how many trades are in it, and fails when it does not exist,
+/// - `delete QUEUE…` deletes queues.
+fn step(name: &str, arguments: &[&str]) -> Outcome<()> {
+    match (name, arguments) {
+        ("prepare", [queue, kind, trades]) => prepare(queue, kind_of(kind)?, trades.parse()?),
+        ("skip", [queue, trades]) => {
+            let trades = trades.parse()?;
+            let skipped = skip(queue, trades)?;
+            let status = std::fs::read_to_string("/proc/self/status")?;
+            let sum = |names: &[&str]| -> u64 {
+                let values = status.lines().filter_map(|line| line.split_once(':'));
+                let values = values.filter(|(name, _)| names.contains(name));
+                let numbers = values.filter_map(|(_, text)| text.split_whitespace().next());
+                numbers
+                    .filter_map(|number| number.parse::<u64>().ok())
+                    .sum()
+            };
+            println!(
+                r#"{{"tradesPerSecond":{},"cpuMicrosecondsPerTrade":{},"contextSwitches":{},"peakKilobytes":{}}}"#,
+                skipped.trades_per_second,
+                skipped.cpu_microseconds_per_trade,
+                sum(&["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]),
+                sum(&["VmHWM"]),
+            );
+            Ok(())
+        }
+        ("count", [queue]) => {
+            println!("{}", count(queue)?);
+            Ok(())
+        }
+        ("delete", queues) => queues.iter().try_for_each(|queue| delete(queue)),
+        _ => Err(format!("no such step: {name} {}", arguments.join(" ")).into()),
+    }
+}
+
+fn kind_of(name: &str) -> Outcome<Kind> {
+    let known = KINDS.iter().find(|(known, _)| *known == name);
+    Ok(known
+        .ok_or_else(|| format!("no such kind of queue: {name}"))?
+        .1)
 }
 
 fn report(round: &str, reader: &str, measured: &Measured) {
@@ -313,6 +368,20 @@ fn delete(queue: &str) -> Outcome<()> {
     let mut wire = Wire::connect()?;
     wire.call(50, 40, &[&[0; 2][..], &short(queue), &[0]].concat())?;
     wire.call(20, 40, &[0; 7])
+}
+
+/// How many trades wait in a queue. Fails when it does not exist.
+fn count(queue: &str) -> Outcome<u32> {
+    let mut wire = Wire::connect()?;
+    let passively = [&[0; 2][..], &short(queue), &[1], &[0; 4]];
+    wire.method(1, 50, 10, &passively.concat())?;
+    wire.out.flush()?;
+    let (_, answer) = wire.read_frame()?;
+    let waiting = answer
+        .strip_prefix(&[0, 50, 0, 11])
+        .and_then(|answer| answer.get(1 + queue.len()..)?.first_chunk());
+    let waiting = waiting.ok_or_else(|| String::from_utf8_lossy(&answer).into_owned())?;
+    Ok(u32::from_be_bytes(*waiting))
 }
 
 /// An argument of a queue's declaration.
