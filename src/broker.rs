@@ -44,9 +44,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(7);
 /// Seconds. A broker that is silent for two of these intervals counts as lost.
 const HEARTBEAT: u16 = 10;
 
-/// The pause when no delivery is there. Waking up for each delivery costs several times what reading
-/// many at once does, and a window takes far longer to fill.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long deliveries gather when none was there. Waking up for each delivery costs several times what
+/// reading many at once does, and a window takes far longer to fill.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// The most deliveries that are handed on at once.
 const GROUP: usize = 1000;
@@ -296,19 +296,17 @@ impl Subscription {
         })
     }
 
-    /// Waits for deliveries, and returns those that are there, in order, up to a limit. Dropping the
-    /// future loses none.
+    /// Waits for deliveries, and adds those that are there to the group, in order, up to a limit. If none was
+    /// there, it waits for a beat after the first. Dropping the future loses none.
     ///
     /// # Errors
     /// When the connection is lost, or the queue vanishes.
     pub async fn take(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
         self.take_present(group)?;
         if group.is_empty() {
-            // Blocks the thread on purpose. Meanwhile data gathers in the socket, and the client reads
-            // it at once instead of waking up for each segment.
-            std::thread::sleep(GATHER);
             let first = self.deliveries.next().await;
             group.push(first.ok_or(BrokerError::Cancelled)??);
+            sleep(BEAT).await;
             self.take_present(group)?;
         }
         Ok(())
