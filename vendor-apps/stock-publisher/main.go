@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 
 	"stock-publisher/internal/configuration"
@@ -113,14 +111,11 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 		"interval", config.Interval.String(), "prices", config.PriceModel, "seed", seed,
 		"queue_type", config.QueueType, "http", config.HTTPAddress)
 
-	publishers := make([]*publishing.Publisher, 0, len(config.Companies))
+	companies := make([]publishing.Company, 0, len(config.Companies))
 	for i, company := range config.Companies {
-		publishers = append(publishers, publishing.New(publishing.Options{
-			Company:    company,
-			URL:        config.Broker.Reveal(),
-			QueueType:  config.QueueType,
-			Interval:   config.Interval,
-			TradeLimit: config.TradeLimit,
+		companies = append(companies, publishing.Company{
+			Symbol:   company,
+			Interval: config.Intervals[i],
 			Market: prices.NewMarket(prices.Options{
 				Company:    company,
 				Model:      config.PriceModel,
@@ -128,18 +123,18 @@ func publish(ctx context.Context, getenv func(string) string, stderr io.Writer) 
 				StartPrice: config.StartPrices[i],
 				Volatility: config.Volatilities[i],
 			}),
-			Version: version,
-			Log:     log,
-			Meter:   metrics.For(company),
-		}))
+			Meter: metrics.For(company),
+		})
 	}
 	defer telemetry.Serve(listener, telemetry.Handler(metrics))()
-
-	var running sync.WaitGroup
-	for _, publisher := range publishers {
-		running.Go(func() { logUnfinished(log, publisher.Run(ctx)) })
-	}
-	running.Wait()
+	publishing.Run(ctx, publishing.Options{
+		Companies:  companies,
+		URL:        config.Broker.Reveal(),
+		QueueType:  config.QueueType,
+		TradeLimit: config.TradeLimit,
+		Version:    version,
+		Log:        log,
+	})
 	return nil
 }
 
@@ -153,14 +148,6 @@ func seedOf(config configuration.Configuration) uint64 {
 		return 0
 	default:
 		return rand.Uint64()
-	}
-}
-
-// logUnfinished logs the trades that a stop left unconfirmed. The exit code is 0
-// nevertheless: a stop does not wait for the broker for ever.
-func logUnfinished(log *slog.Logger, err error) {
-	if err != nil {
-		log.Error("a stop left trades unconfirmed: the broker may or may not have them", "error", err)
 	}
 }
 

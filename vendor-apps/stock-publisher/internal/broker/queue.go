@@ -14,12 +14,12 @@ import (
 const deliveryLimit = "x-delivery-limit"
 
 // declare declares the queue: durable, of the given type, with a single active
-// consumer and without a delivery limit.
+// consumer and without a delivery limit. It returns the channel that did so.
 //
 // A quorum queue from before RabbitMQ 4 lacks the delivery limit's argument, and
 // the broker refuses to add it. declare then uses the queue as it is, and
 // limited is true.
-func declare(connection *amqp.Connection, queue, queueType string) (limited bool, err error) {
+func declare(connection *amqp.Connection, queue, queueType string) (channel *amqp.Channel, limited bool, err error) {
 	arguments := amqp.Table{
 		amqp.QueueTypeArg:            queueType,
 		amqp.SingleActiveConsumerArg: true,
@@ -27,31 +27,30 @@ func declare(connection *amqp.Connection, queue, queueType string) (limited bool
 	if queueType == amqp.QueueTypeQuorum && limitsDeliveries(connection.Properties) {
 		arguments[deliveryLimit] = -1
 	}
-	err = declareWith(connection, queue, arguments)
+	channel, err = declareWith(connection, queue, arguments)
 	if arguments[deliveryLimit] != nil && isMismatch(err, deliveryLimit) {
 		delete(arguments, deliveryLimit)
-		limited, err = true, declareWith(connection, queue, arguments)
+		limited = true
+		channel, err = declareWith(connection, queue, arguments)
 	}
 	if isMismatch(err, "") {
-		return limited, fmt.Errorf("queue %s exists but was declared otherwise: drain it and delete it "+
+		return nil, false, fmt.Errorf("queue %s exists but was declared otherwise: drain it and delete it "+
 			"(%s), it is then declared anew, or set QUEUE_TYPE to what it is: %w", queue, deleteCommand(queue), err)
 	}
 	if err != nil {
-		return limited, fmt.Errorf("cannot declare queue %s: %w", queue, err)
+		return nil, false, fmt.Errorf("cannot declare queue %s: %w", queue, err)
 	}
-	return limited, nil
+	return channel, limited, nil
 }
 
-// declareWith declares on a new channel, because a refusal closes the channel.
-func declareWith(connection *amqp.Connection, queue string, arguments amqp.Table) error {
+// declareWith declares on a new channel. A refusal closes it.
+func declareWith(connection *amqp.Connection, queue string, arguments amqp.Table) (*amqp.Channel, error) {
 	channel, err := connection.Channel()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := channel.QueueDeclare(queue, true, false, false, false, arguments); err != nil {
-		return err
-	}
-	return channel.Close()
+	_, err = channel.QueueDeclare(queue, true, false, false, false, arguments)
+	return channel, err
 }
 
 // isMismatch reports whether the broker refused a declaration because it differs

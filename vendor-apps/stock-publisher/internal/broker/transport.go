@@ -36,6 +36,7 @@ type transport struct {
 	writing   sync.Mutex
 	gathering bool
 	gathered  []byte
+	failure   error // of a write; the connection is of no use after it
 }
 
 func newTransport(connection net.Conn, opening, life context.Context) *transport {
@@ -134,11 +135,19 @@ func (t *transport) writeGathered() error {
 }
 
 func (t *transport) write(data []byte) (int, error) {
-	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, withoutAddresses(err)
+	n, err := 0, t.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		n, err = t.Conn.Write(data)
 	}
-	n, err := t.Conn.Write(data)
-	return n, withoutAddresses(err)
+	t.failure = withoutAddresses(err)
+	return n, t.failure
+}
+
+// Failed returns why a write failed, or nil if none has.
+func (t *transport) Failed() error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.failure
 }
 
 // withoutAddresses returns the cause of a network error.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,10 +25,11 @@ import (
 
 // Configuration holds every setting. Variables documents each one.
 type Configuration struct {
-	Broker     BrokerURL     // RABBITMQ_URL or RABBITMQ_URL_FILE
-	Companies  []string      // STOCKS
-	Interval   time.Duration // TICKER_INTERVAL; 0: as fast as the broker confirms
-	PriceModel string        // PRICE_MODEL, one of prices.Models
+	Broker     BrokerURL       // RABBITMQ_URL or RABBITMQ_URL_FILE
+	Companies  []string        // STOCKS
+	Interval   time.Duration   // TICKER_INTERVAL; 0: as fast as the broker confirms
+	Intervals  []time.Duration // TICKER_INTERVALS: one for each company; Interval where it says nothing
+	PriceModel string          // PRICE_MODEL, one of prices.Models
 	// One for each company, for the model walk; 0: the model's own choice.
 	StartPrices  []float64  // START_PRICES
 	Volatilities []float64  // VOLATILITIES, in percent a year
@@ -83,13 +86,15 @@ func (p Problems) Error() string {
 // counts as unset. An error is of type Problems and contains no secret.
 func Load(getenv func(string) string) (Configuration, error) {
 	r := reader{getenv: getenv}
+	interval := time.Duration(r.number("TICKER_INTERVAL", uint64(longestInterval.Milliseconds()))) * time.Millisecond
 	configuration := Configuration{
 		Broker:       r.broker(),
 		Companies:    r.companies(),
-		Interval:     time.Duration(r.number("TICKER_INTERVAL", uint64(longestInterval.Milliseconds()))) * time.Millisecond,
+		Interval:     interval,
+		Intervals:    r.intervals(interval),
 		PriceModel:   r.oneOf("PRICE_MODEL", prices.Models()),
-		StartPrices:  r.forEachCompany("START_PRICES", "price", prices.LowestStart, prices.HighestStart, 430.5),
-		Volatilities: r.forEachCompany("VOLATILITIES", "percentage", prices.LowestVolatility, prices.HighestVolatility, 30),
+		StartPrices:  r.forEachCompany("START_PRICES", "price", prices.LowestStart, prices.HighestStart, 430.5, 0),
+		Volatilities: r.forEachCompany("VOLATILITIES", "percentage", prices.LowestVolatility, prices.HighestVolatility, 30, 0),
 		Seed:         r.seed(),
 		TradeLimit:   r.number("TRADES", 1<<63),
 		QueueType:    r.oneOf("QUEUE_TYPE", queueTypes),
@@ -226,9 +231,23 @@ func (r *reader) companies() []string {
 	return companies
 }
 
-// items returns the items of a list that are separated by commas.
+// intervals reads each company's interval. One that has none gets the common one.
+func (r *reader) intervals(common time.Duration) []time.Duration {
+	milliseconds := r.forEachCompany("TICKER_INTERVALS", "number of milliseconds", 0, float64(longestInterval.Milliseconds()), 0.5,
+		float64(common)/float64(time.Millisecond))
+	intervals := make([]time.Duration, len(milliseconds))
+	for i, number := range milliseconds {
+		intervals[i] = time.Duration(math.Round(number * float64(time.Millisecond)))
+	}
+	return intervals
+}
+
+// lineEnd separates items as a comma does, with or without one before it.
+var lineEnd = regexp.MustCompile(`[ \t]*,?[ \t\r]*\n\s*`)
+
+// items returns the items of a list that are separated by commas or line ends.
 func items(list string) []string {
-	items := strings.Split(list, ",")
+	items := strings.Split(lineEnd.ReplaceAllString(strings.TrimSpace(list), ","), ",")
 	for i, item := range items {
 		items[i] = strings.TrimSpace(item)
 	}
@@ -236,10 +255,10 @@ func items(list string) []string {
 }
 
 // forEachCompany reads one number from least to most for all companies, or a list
-// of one for each, in the order of STOCKS. What is empty is 0.
-func (r *reader) forEachCompany(name, what string, least, most, example float64) []float64 {
+// of one for each, in the order of STOCKS. What is empty is unset.
+func (r *reader) forEachCompany(name, what string, least, most, example, unset float64) []float64 {
 	list, companies := items(r.value(name)), items(r.value("STOCKS"))
-	numbers := make([]float64, len(companies))
+	numbers := slices.Repeat([]float64{unset}, len(companies))
 	if len(list) != 1 && len(list) != len(companies) {
 		r.reject(name, "it has %d values, but STOCKS has %d companies; give one for all, or one for each in the order of STOCKS",
 			len(list), len(companies))

@@ -25,6 +25,7 @@ func TestAnEmptyEnvironmentGivesTheDefaultsOfTheContract(t *testing.T) {
 		Broker:      BrokerURL{"amqp://stockmarket:supersecret123@localhost:5672/"},
 		Companies:   []string{"MSFT", "TSLA", "AAPL"},
 		Interval:    time.Millisecond,
+		Intervals:   []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond},
 		PriceModel:  "uniform",
 		StartPrices: []float64{0, 0, 0}, Volatilities: []float64{0, 0, 0},
 		QueueType:   "quorum",
@@ -38,8 +39,8 @@ func TestAnEmptyEnvironmentGivesTheDefaultsOfTheContract(t *testing.T) {
 
 func TestEveryVariableIsTaken(t *testing.T) {
 	got, err := Load(environment(map[string]string{
-		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M,^GSPC,RDS/A,ES=F,msft ",
-		"TICKER_INTERVAL": "0", "PRICE_MODEL": "walk", "QUEUE_TYPE": "classic", "SEED": "0",
+		"RABBITMQ_URL": "amqps://user:pass%2Fword@broker:5671/vhost", "STOCKS": " BRK.B , BF-B,3M,\n ^GSPC\r\nRDS/A \n\nES=F,msft\n",
+		"TICKER_INTERVAL": "20", "TICKER_INTERVALS": "1,0,0.5,,3600000,\n,1e-2", "PRICE_MODEL": "walk", "QUEUE_TYPE": "classic", "SEED": "0",
 		"START_PRICES": "430,, 0.00001 ,1e6,1e-9,1000000000,5", "VOLATILITIES": " 30.5 ",
 		"TRADES": "5000", "HTTP_ADDRESS": ":8080", "LOG_LEVEL": "debug", "LOG_FORMAT": "json",
 	}))
@@ -50,6 +51,10 @@ func TestEveryVariableIsTaken(t *testing.T) {
 	want := Configuration{
 		Broker:    BrokerURL{"amqps://user:pass%2Fword@broker:5671/vhost"},
 		Companies: []string{"BRK.B", "BF-B", "3M", "^GSPC", "RDS/A", "ES=F", "msft"}, PriceModel: "walk", QueueType: "classic",
+		Interval: 20 * time.Millisecond,
+		Intervals: []time.Duration{
+			time.Millisecond, 0, 500 * time.Microsecond, 20 * time.Millisecond, time.Hour, 20 * time.Millisecond, 10 * time.Microsecond,
+		},
 		StartPrices:  []float64{430, 0, 0.00001, 1e6, 1e-9, 1e9, 5},
 		Volatilities: []float64{30.5, 30.5, 30.5, 30.5, 30.5, 30.5, 30.5},
 		Seed:         &seed, TradeLimit: 5000, HTTPAddress: ":8080", LogLevel: slog.LevelDebug, LogFormat: "json",
@@ -87,13 +92,23 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 		"STOCKS": {
 			"MSFT,":                             `"" is no symbol: it is empty`,
 			"MSFT,TSLA,MSFT":                    "MSFT is listed twice",
+			"MSFT\nTSLA\nMSFT":                  "MSFT is listed twice",
+			"MSFT,,\nTSLA":                      `"" is no symbol: it is empty`,
 			"MSFT,A B":                          `"A B" is no symbol: it has a character other than`,
 			"amq.direct":                        `"amq.direct" is no symbol: the broker keeps`,
 			"MSFT,MSFT.rejected":                `"MSFT.rejected" is no symbol: queues`,
 			"ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567": "is longer than 32",
 		},
 		"TICKER_INTERVAL": {"fast": "0 to 3600000", "-1": "0 to 3600000", "0.5": "0 to 3600000", "3600001": "0 to 3600000"},
-		"PRICE_MODEL":     {"flat": "uniform, walk"},
+		"TICKER_INTERVALS": {
+			"1,2":       "it has 2 values, but STOCKS has 3 companies",
+			"1,fast,":   `"fast" is no number of milliseconds from 0 to 3600000, such as 0.5`,
+			"-0.1":      `"-0.1" is no number of milliseconds`,
+			"3600000.1": "to 3600000",
+			"NaN":       `"NaN" is no number`,
+			"1ms":       `"1ms" is no number`,
+		},
+		"PRICE_MODEL": {"flat": "uniform, walk"},
 		"START_PRICES": {
 			"430,340":       "it has 2 values, but STOCKS has 3 companies; give one for all, or one for each",
 			"430,340,230,5": "it has 4 values, but STOCKS has 3 companies",
@@ -142,7 +157,7 @@ func TestEachBadValueIsNamedWithWhatWouldBeRight(t *testing.T) {
 
 func TestAllProblemsAreNamedAtOnce(t *testing.T) {
 	_, err := Load(environment(map[string]string{
-		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x x,MSFT,MSFT", "TICKER_INTERVAL": "?",
+		"RABBITMQ_URL": "?", "RABBITMQ_URL_FILE": "/no/such/file", "STOCKS": "x x,MSFT,MSFT", "TICKER_INTERVAL": "?", "TICKER_INTERVALS": "?",
 		"PRICE_MODEL": "?", "START_PRICES": "?,-1", "VOLATILITIES": "?", "QUEUE_TYPE": "?", "SEED": "?", "TRADES": "?", "HTTP_ADDRESS": "?", "LOG_LEVEL": "?", "LOG_FORMAT": "?",
 	}))
 	if err == nil {

@@ -16,8 +16,9 @@ type Variable struct {
 var Variables = []Variable{
 	{"RABBITMQ_URL", "amqp://stockmarket:supersecret123@localhost:5672/", "the broker's AMQP URL (amqp or amqps), with RabbitMQ's query parameters"},
 	{"RABBITMQ_URL_FILE", "", "a file that contains the URL, instead of RABBITMQ_URL"},
-	{"STOCKS", "MSFT,TSLA,AAPL", "the companies' symbols; each company has a queue named after its symbol"},
+	{"STOCKS", "MSFT,TSLA,AAPL", "the companies' symbols, separated by commas or line ends; each company has a queue named after its symbol"},
 	{"TICKER_INTERVAL", "1", "milliseconds between two trades of one company; 0: as fast as the broker confirms"},
+	{"TICKER_INTERVALS", "", "the same for each company, in the order of STOCKS, or one for all; fractions such as 0.5 are allowed; empty: TICKER_INTERVAL"},
 	{"PRICE_MODEL", "uniform", "uniform: independent prices from 50 to 550; walk: prices that move as shares do"},
 	{"START_PRICES", "", "walk: the price that each company's prices move around, in the order of STOCKS, or one for all; empty: drawn from 50 to 550"},
 	{"VOLATILITIES", "", "walk: each company's volatility in percent a year, in the order of STOCKS, or one for all; empty: 100"},

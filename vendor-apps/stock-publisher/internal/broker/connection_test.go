@@ -39,21 +39,21 @@ func deafServer(t *testing.T) string {
 }
 
 func TestOpeningABrokerThatNeverAnswersEndsWithEitherContext(t *testing.T) {
-	for name, open := range map[string]func(short, long context.Context, options Options) (*Session, error){
-		"opening": func(short, long context.Context, options Options) (*Session, error) {
+	for name, open := range map[string]func(short, long context.Context, options Options) (*Connection, error){
+		"opening": func(short, long context.Context, options Options) (*Connection, error) {
 			return Open(short, long, options)
 		},
-		"life": func(short, long context.Context, options Options) (*Session, error) {
+		"life": func(short, long context.Context, options Options) (*Connection, error) {
 			return Open(long, short, options)
 		},
 	} {
 		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		begin := time.Now()
-		session, err := open(short, t.Context(), Options{URL: "amqp://user:hush@" + deafServer(t) + "/", Queue: "MSFT"})
+		connection, err := open(short, t.Context(), Options{URL: "amqp://user:hush@" + deafServer(t) + "/"})
 		cancel()
 		if err == nil {
-			session.Close()
-			t.Fatalf("%s: a session with a broker that never answered", name)
+			connection.Close()
+			t.Fatalf("%s: a connection to a broker that never answered", name)
 		}
 		if waited := time.Since(begin); waited >= connectionTimeout {
 			t.Errorf("%s: the context's end was ignored for %v", name, waited)
@@ -64,10 +64,10 @@ func TestOpeningABrokerThatNeverAnswersEndsWithEitherContext(t *testing.T) {
 func TestTheURLBoundsHowLongConnectingMayTake(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	begin := time.Now()
-	session, err := Open(t.Context(), t.Context(), Options{URL: "amqp://user:hush@" + deafServer(t) + "/?connection_timeout=300", Queue: "MSFT"})
+	connection, err := Open(t.Context(), t.Context(), Options{URL: "amqp://user:hush@" + deafServer(t) + "/?connection_timeout=300"})
 	if err == nil {
-		session.Close()
-		t.Fatal("a session with a broker that never answered")
+		connection.Close()
+		t.Fatal("a connection to a broker that never answered")
 	}
 	if !strings.Contains(err.Error(), "does not answer within 300ms") {
 		t.Errorf("the error is %v", err)
@@ -103,10 +103,10 @@ func TestManyTriesAtASilentBrokerLeaveNothingBehind(t *testing.T) {
 			defer cut()
 			try := func(times int) (memory uint64) {
 				for range times {
-					session, err := Open(life, life, Options{URL: url, Queue: "MSFT", InFlight: 2048})
+					connection, err := Open(life, life, Options{URL: url})
 					if err == nil {
-						session.Close()
-						t.Fatal("a session with a broker that never answered")
+						connection.Close()
+						t.Fatal("a connection to a broker that never answered")
 					}
 				}
 				var stats runtime.MemStats
@@ -138,7 +138,7 @@ func TestABrokerThatFallsSilentDuringTheLoginRefusesNobody(t *testing.T) {
 		io.Copy(io.Discard, client)
 	})
 	_, err := Open(t.Context(), t.Context(), Options{
-		URL: "amqp://user:hush@" + address + "/?connection_timeout=300", Queue: "MSFT",
+		URL: "amqp://user:hush@" + address + "/?connection_timeout=300",
 	})
 	if err == nil || IsRefusal(err) || !strings.Contains(err.Error(), "does not answer within 300ms") {
 		t.Errorf("the error is %v", err)
@@ -153,7 +153,7 @@ func TestAnAlertOfTLSIsNamed(t *testing.T) {
 		client.Close()
 	})
 	for scheme, says := range map[string]string{"amqp": "the broker speaks TLS on this port; use amqps://", "amqps": "remote error: tls"} {
-		_, err := Open(t.Context(), t.Context(), Options{URL: scheme + "://user:hush@" + address, Queue: "MSFT"})
+		_, err := Open(t.Context(), t.Context(), Options{URL: scheme + "://user:hush@" + address})
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: the error is %v, want %q", scheme, err, says)
 		}
