@@ -37,7 +37,10 @@ let
       inherit number trades;
       inherit (group) companies;
       description =
-        if number == 1 then "averages the trades of ${trades}" else "hot standby for the trades of ${trades}";
+        if number == 1 then
+          "averages the trades of ${trades}"
+        else
+          "hot standby for the trades of ${trades}";
       port = {
         variable = "CONSUMER_${variableOf name}_HTTP_PORT";
         local = 9101 + index - 1;
