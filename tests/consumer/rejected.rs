@@ -81,6 +81,11 @@ async fn each_invalid_trade_is_moved_unchanged_with_the_reason_and_stops_nothing
     let consumer = market.consumer().await;
     let windows = market.windows(2).await;
     assert_average(&windows[0], 0..1000);
+    // A stop does not wait long for it: what is not moved by then stays in the queue.
+    eventually("all invalid ones are moved", async || {
+        consumer.metric("rejected_waiting").await == 0.0
+    })
+    .await;
     market.account(consumer, 2300).await;
 
     market.rejected(bad.len() as u32).await;
