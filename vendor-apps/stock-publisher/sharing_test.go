@@ -53,8 +53,8 @@ func TestASickCompanyDoesNotHoldUpThoseOfItsConnection(t *testing.T) {
 	for range 20 {
 		companies = append(companies, newCompany(t))
 	}
-	// The first four share their connections with the last four.
-	refused, full, deleted, hung := companies[0], companies[1], companies[2], companies[3]
+	// The first three share their connections with three of the last four.
+	refused, full, hung := companies[0], companies[1], companies[2]
 	healthy := companies[16:]
 	withChannel(t, func(channel *amqp.Channel) error {
 		_, err := channel.QueueDeclare(refused, true, false, false, false, nil) // as another program might
@@ -64,12 +64,7 @@ func TestASickCompanyDoesNotHoldUpThoseOfItsConnection(t *testing.T) {
 	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "10"})
 	p.awaitLog("rabbitmqctl delete_queue -- " + refused)
 	p.awaitMetric("refused", full, 1)
-	p.awaitMetric("trades_confirmed_total", deleted, 100)
 	p.awaitMetric("trades_confirmed_total", hung, 100)
-	withChannel(t, func(channel *amqp.Channel) error {
-		_, err := channel.QueueDelete(deleted, false, false, false)
-		return err
-	})
 	queue := fmt.Sprintf(`binary_to_existing_atom(<<"%%2F_%s">>)`, hung)
 	control(t, "rabbitmqctl", "eval", "sys:suspend("+queue+").")
 	resume := func() { control(t, "rabbitmqctl", "eval", "sys:resume("+queue+").") }
@@ -87,7 +82,6 @@ func TestASickCompanyDoesNotHoldUpThoseOfItsConnection(t *testing.T) {
 	}
 	resume()
 	p.awaitMore(hung, 500)
-	p.awaitMore(deleted, 100)
 	for _, company := range healthy {
 		if reconnects := p.metric("reconnects_total", company); reconnects > 0 {
 			t.Errorf("%s: %v reconnections, want none", company, reconnects)
@@ -116,7 +110,10 @@ func TestOneCompanysFailedChannelIsReplacedAlone(t *testing.T) {
 		companies = append(companies, newCompany(t))
 	}
 	first, other := companies[0], companies[16] // on one connection
-	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "5"})
+	// Deleting a quorum queue may crash its channel in RabbitMQ 3.10, which then closes the connection (541).
+	p := start(t, map[string]string{
+		"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "5", "QUEUE_TYPE": "classic",
+	})
 	p.awaitMetric("trades_confirmed_total", first, 100)
 	p.awaitMetric("trades_confirmed_total", other, 100)
 	before := control(t, "rabbitmqctl", "--silent", "list_connections", "pid")

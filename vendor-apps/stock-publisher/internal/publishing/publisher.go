@@ -34,9 +34,9 @@ const (
 	// URL limits their channels to fewer than the companies need. As few companies as
 	// that have a connection each.
 	mostConnections = 16
-	// mostOpenings is how many queues are declared at once. A quorum queue takes the
-	// broker 10 to 50 ms.
-	mostOpenings = 8
+	// mostOpenings is how many queues are declared at once. With 8, the last of 500
+	// quorum queues is declared twice as late.
+	mostOpenings = 64
 	// catchUp is how much of a pause is caught up on afterwards.
 	catchUp = time.Second
 	// silence is how long the broker may judge none of the trades in flight. After that

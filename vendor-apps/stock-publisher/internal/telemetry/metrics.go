@@ -41,7 +41,7 @@ func NewMetrics(version string) *Metrics {
 		nacked:      counter("trades_nacked_total", "Trades that the broker refused; they are sent again."),
 		returned:    counter("trades_returned_total", "Trades that the broker had no queue for; they are sent again."),
 		resent:      counter("trades_resent_total", "Trades sent once more, because their confirmation did not come."),
-		reconnects:  counter("reconnects_total", "Connections opened after the first one."),
+		reconnects:  counter("reconnects_total", "Connections or channels opened after the first one."),
 		unconfirmed: gauge("trades_unconfirmed", "Trades made and not yet confirmed."),
 		connected:   gauge("connected", "1 while connected, with the queue declared."),
 		blocked:     gauge("blocked", "1 while the broker asks to send nothing, for want of memory or disk."),
