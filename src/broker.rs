@@ -520,6 +520,17 @@ impl Mover {
             // Never ends, but tells why it takes so long.
             () = tell_if_blocked(&self.connections, telemetry) => Vec::new(),
         };
+        // The broker also confirms a mandatory message that it has returned, and of several that are confirmed
+        // together lapin does not say which: all of them are sent again.
+        let returned = confirms.iter().any(|confirm| {
+            matches!(
+                confirm,
+                Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))
+            )
+        });
+        if returned {
+            return Err(BrokerError::Unroutable(self.queue.clone()));
+        }
         let mut outcome = Ok(());
         let mut refused = VecDeque::new();
         for confirm in confirms {
@@ -527,13 +538,11 @@ impl Mover {
                 break;
             };
             let error = match confirm {
-                Ok(Confirmation::Ack(None)) => {
+                Ok(Confirmation::Ack(_)) => {
                     // Fails only when nobody waits for it any more.
                     let _ = self.moved.send(message.delivery.delivery_tag);
                     continue;
                 }
-                // The broker also confirms a mandatory message that it has returned.
-                Ok(Confirmation::Ack(Some(_))) => BrokerError::Unroutable(self.queue.clone()),
                 Ok(_) => BrokerError::Refused(self.queue.clone()),
                 Err(error) => error.into(),
             };
