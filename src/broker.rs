@@ -44,6 +44,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(7);
 /// Seconds. A broker that is silent for two of these intervals counts as lost.
 const HEARTBEAT: u16 = 10;
 
+/// Bytes. A trade's frames are far smaller, and the client keeps buffers of 32 frames of this size.
+const FRAME_MAX: u32 = 1 << 15;
+
 /// How long deliveries gather when none was there. Waking up for each delivery costs several times what
 /// reading many at once does, and a window takes far longer to fill.
 const BEAT: Duration = Duration::from_millis(10);
@@ -145,6 +148,7 @@ impl Connection {
     ) -> Result<Self, BrokerError> {
         let mut url = config.url.clone();
         url.query.heartbeat.get_or_insert(HEARTBEAT);
+        url.query.frame_max.get_or_insert(FRAME_MAX);
         let limit = url.query.connection_timeout;
         let limit = limit.map_or(CONNECTION_TIMEOUT, Duration::from_millis);
         let properties = ConnectionProperties::default().with_connection_name(name.into());

@@ -342,25 +342,21 @@ impl Line {
         Some(window)
     }
 
-    /// Acknowledges the trades of stored windows: at once, up to the first rejected message that still
-    /// waits.
+    /// Acknowledges the trades of stored windows, each window by itself: so a quorum queue hands out the next
+    /// trades while it still works through the rest. What comes after a rejected message that still waits is
+    /// acknowledged trade by trade.
     fn acknowledge(&mut self, windows: &[FullWindow]) {
-        let Some(last) = windows.last().and_then(|window| window.entries.last()) else {
-            return;
-        };
         let first_rejected = self.rejected.keys().next().copied().unwrap_or(u64::MAX);
-        if last.delivery_tag < first_rejected {
-            self.actions.push(Action::AckUpTo(last.delivery_tag));
-            return;
+        for window in windows {
+            let (before, after): (Vec<u64>, Vec<u64>) = window
+                .entries
+                .iter()
+                .map(|entry| entry.delivery_tag)
+                .partition(|tag| *tag < first_rejected);
+            let before = before.last().copied().map(Action::AckUpTo);
+            let after = after.into_iter().map(Action::Ack);
+            self.actions.extend(before.into_iter().chain(after));
         }
-        let (before, after): (Vec<u64>, Vec<u64>) = windows
-            .iter()
-            .flat_map(|window| &window.entries)
-            .map(|entry| entry.delivery_tag)
-            .partition(|tag| *tag < first_rejected);
-        let before = before.last().copied().map(Action::AckUpTo);
-        let after = after.into_iter().map(Action::Ack);
-        self.actions.extend(before.into_iter().chain(after));
     }
 
     /// Event: a message is in the queue of rejected messages now.
@@ -809,6 +805,15 @@ mod tests {
         line.deliver(&trade(6, 4));
         line.deliver(&trade(7, 5));
         assert_eq!(store(&mut line), [Action::AckUpTo(7)]);
+    }
+
+    #[test]
+    fn windows_that_are_stored_together_are_acknowledged_one_by_one() {
+        let mut line = line();
+        for number in 0..4 {
+            line.deliver(&trade(number + 1, number));
+        }
+        assert_eq!(store(&mut line), [Action::AckUpTo(2), Action::AckUpTo(4)]);
     }
 
     #[test]
