@@ -137,3 +137,42 @@ func TestOneCompanysFailedChannelIsReplacedAlone(t *testing.T) {
 		t.Errorf("%d repeats of the other company's trades", repeats)
 	}
 }
+
+// RabbitMQ 3 closes the connection of whoever declares a quorum queue whose member does not start.
+func TestAQueueThatCannotBeDeclaredGetsAConnectionOfItsOwn(t *testing.T) {
+	var companies []string
+	for range 33 {
+		companies = append(companies, newCompany(t))
+	}
+	lost, healthy := companies[0], []string{companies[16], companies[32]} // on one connection
+	// Another process has the name that its member would have.
+	member := fmt.Sprintf("'%%2F_%s'", lost)
+	control(t, "rabbitmqctl", "eval", "register("+member+", spawn(fun() -> receive stop -> ok end end)).")
+	free := func() { control(t, "rabbitmqctl", "eval", "catch "+member+" ! stop.") }
+	t.Cleanup(free)
+	p := start(t, map[string]string{"RABBITMQ_URL": brokerURL(t), "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "20"})
+	p.awaitLog("it gets one of its own")
+	for _, company := range healthy {
+		p.awaitMetric("trades_confirmed_total", company, 1)
+	}
+	before := map[string]float64{}
+	for _, company := range healthy {
+		before[company] = p.metric("reconnects_total", company)
+		p.awaitMore(company, 500) // while the lost one is tried again
+	}
+	for _, company := range healthy {
+		if reconnects := p.metric("reconnects_total", company); reconnects > before[company] {
+			t.Errorf("%s: %v reconnections after the lost one has left", company, reconnects-before[company])
+		}
+	}
+	free()
+	p.awaitMetric("trades_confirmed_total", lost, 100)
+	p.signal(terminate)
+	if code := p.awaitExit(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, company := range append(healthy, lost) {
+		sequences := sequencesOf(t, drain(t, company, 100))
+		checkAllInOrder(t, sequences, 0, uint64(sequences[len(sequences)-1])+1)
+	}
+}

@@ -35,6 +35,7 @@ type Connection struct {
 
 	connection *amqp.Connection
 	transport  *transport
+	ended      error
 }
 
 // Options are the settings of a connection.
@@ -105,9 +106,12 @@ func (c *Connection) AnsweredAt() time.Time { return c.transport.AnsweredAt() }
 
 // Ended returns why the connection has ended, or nil while it has not.
 func (c *Connection) Ended() error {
+	if c.ended != nil {
+		return c.ended
+	}
 	select {
 	case reason := <-c.Closed:
-		return ClosedBecause(reason) // It explains a failed write, too.
+		return c.EndedBecause(reason) // It explains a failed write, too.
 	default:
 	}
 	if err := c.transport.Failed(); err != nil {
@@ -117,6 +121,14 @@ func (c *Connection) Ended() error {
 		return ClosedBecause(nil)
 	}
 	return nil
+}
+
+// EndedBecause returns why the connection has ended, when Closed has told it.
+func (c *Connection) EndedBecause(reason *amqp.Error) error {
+	if c.ended == nil {
+		c.ended = ClosedBecause(reason)
+	}
+	return c.ended
 }
 
 // ClosedBecause returns the error for a connection or channel that ended, with or

@@ -67,6 +67,14 @@ func (e expired) Error() string {
 
 func (e expired) Unwrap() error { return e.cause }
 
+// ClosedConnection reports whether the broker closed the whole connection because of
+// something that it was asked. RabbitMQ 3 does so when it cannot reach a quorum queue
+// that is declared, or when its first member is late.
+func ClosedConnection(err error) bool {
+	var answer *amqp.Error
+	return errors.As(err, &answer) && answer.Server && answer.Code > amqp.PreconditionFailed
+}
+
 // IsRefusal reports whether the broker refused the login, an access or a
 // declaration, or its certificate is not accepted: a person must resolve that.
 func IsRefusal(err error) bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -23,6 +24,7 @@ type group struct {
 	clock    pacing.Beat
 	openings gate
 	streams  []*stream
+	leave    func(*stream) // gives a stream a connection of its own
 
 	connection  *broker.Connection
 	opened      chan opened // sessions that this connection has opened, or failed to open
@@ -40,17 +42,14 @@ type opened struct {
 	err     error
 }
 
-func newGroup(options Options, companies []Company, clock pacing.Beat, openings gate) *group {
+func newGroup(options Options, streams []*stream, clock pacing.Beat, openings gate, leave func(*stream)) *group {
 	g := &group{
-		options: options, clock: clock, openings: openings,
-		name:    companies[0].Symbol,
+		options: options, clock: clock, openings: openings, streams: streams, leave: leave,
+		name:    streams[0].Symbol,
+		log:     streams[0].log,
 		backoff: newBackoff(),
 	}
-	for _, company := range companies {
-		g.streams = append(g.streams, newStream(company, options, len(companies) == 1))
-	}
-	g.log = g.streams[0].log
-	if others := len(companies) - 1; others > 0 {
+	if others := len(streams) - 1; others > 0 {
 		g.name = fmt.Sprintf("%s and %d more", g.name, others)
 		g.log = options.Log.With("companies", g.name)
 	}
@@ -118,10 +117,41 @@ func (g *group) runConnection(ctx, life context.Context) error {
 	g.opened = make(chan opened, len(g.streams))
 	err = g.publish(ctx)
 	connection.Close()
+	suspects := g.declaring(time.Now())
 	for _, s := range g.streams {
 		s.disconnect(connection.AnsweredAt())
 	}
+	if broker.ClosedConnection(err) {
+		g.suspect(suspects)
+	}
 	return err
+}
+
+// declaring returns the streams whose queues are being declared. A declaration that
+// takes as long as silence hangs, and does not count.
+func (g *group) declaring(now time.Time) (streams []*stream) {
+	for _, s := range g.streams {
+		if s.opening && now.Sub(s.since) < silence {
+			streams = append(streams, s)
+		}
+	}
+	return streams
+}
+
+// suspect finds the stream whose declaration made the broker close the connection: if
+// it may be one of several, they are declared one by one from now on. So that it does
+// not happen to the others again, it gets a connection of its own.
+func (g *group) suspect(suspects []*stream) {
+	if len(suspects) == 1 && len(g.streams) > 1 {
+		culprit := suspects[0]
+		g.streams = slices.DeleteFunc(g.streams, func(s *stream) bool { return s == culprit })
+		culprit.log.Warn("declaring its queue makes the broker close the connection; it gets one of its own")
+		g.leave(culprit)
+		return
+	}
+	for _, s := range suspects {
+		s.suspect = true
+	}
 }
 
 // publish lets the streams work until the connection fails or all is finished. It
@@ -151,7 +181,7 @@ func (g *group) publish(ctx context.Context) error {
 			}
 			g.noteBlocking(blocking)
 		case reason := <-g.connection.Closed:
-			return broker.ClosedBecause(reason)
+			return g.connection.EndedBecause(reason)
 		case <-stopping:
 			stopping, g.stopping = nil, true
 			g.log.Info("stopping: waiting for the last confirmations; a second signal ends it at once",
@@ -197,6 +227,8 @@ func (g *group) step(s *stream, now time.Time) (again time.Time, err error) {
 		return time.Time{}, nil
 	case now.Before(s.retry):
 		return s.retry, nil
+	case s.suspect && len(g.declaring(now)) > 0:
+		return now.Add(time.Second), nil
 	}
 	g.open(s, now)
 	return now.Add(silence), nil
@@ -230,7 +262,7 @@ func (g *group) take(result opened) {
 		}
 		return
 	}
-	g.progress, g.lastProblem = time.Now(), ""
+	g.progress, g.lastProblem, s.suspect = time.Now(), "", false
 	s.start(result.session, g.blocked)
 }
 

@@ -34,9 +34,9 @@ const (
 	// URL limits their channels to fewer than the companies need. As few companies as
 	// that have a connection each.
 	mostConnections = 16
-	// mostOpenings is how many queues are declared at once. With 8, the last of 500
-	// quorum queues is declared twice as late.
-	mostOpenings = 64
+	// mostOpenings is how many queues are declared at once. With 64, a busy RabbitMQ 3
+	// gives some quorum queues up (cluster_not_formed), and closes the connection.
+	mostOpenings = 16
 	// catchUp is how much of a pause is caught up on afterwards.
 	catchUp = time.Second
 	// silence is how long the broker may judge none of the trades in flight. After that
@@ -73,9 +73,18 @@ func Run(ctx context.Context, options Options) {
 	clock := pacing.NewBeat(time.Now(), beat)
 	openings := make(gate, mostOpenings)
 	var running sync.WaitGroup
-	for _, companies := range share(options.Companies, channelMax(options.URL)) {
-		group := newGroup(options, companies, clock, openings)
+	var start func(streams []*stream)
+	start = func(streams []*stream) {
+		leave := func(s *stream) { start([]*stream{s}) }
+		group := newGroup(options, streams, clock, openings, leave)
 		running.Go(func() { group.run(ctx) })
+	}
+	for _, companies := range share(options.Companies, channelMax(options.URL)) {
+		var streams []*stream
+		for _, company := range companies {
+			streams = append(streams, newStream(company, options, len(companies) == 1))
+		}
+		start(streams)
 	}
 	running.Wait()
 }

@@ -55,6 +55,7 @@ type stream struct {
 
 	session  *broker.Session // nil: none
 	opening  bool            // a session is being opened
+	suspect  bool            // opening it may have made the broker close a connection
 	renewing bool            // that session goes on with what the last one did
 	last     *broker.Session // the last session, to be closed
 	since    time.Time       // when the last opening began
