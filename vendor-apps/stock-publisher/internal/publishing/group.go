@@ -254,12 +254,13 @@ func (g *group) open(s *stream, now time.Time) {
 // take takes a session that was opened.
 func (g *group) take(result opened) {
 	s := result.stream
+	if result.err != nil && g.connection.Ended() != nil {
+		return // With opening left true: this may be why the connection has ended.
+	}
 	s.opening = false
 	if result.err != nil {
-		if g.connection.Ended() == nil {
-			g.progress = time.Now()
-			s.fail(result.err, time.Time{})
-		}
+		g.progress = time.Now()
+		s.fail(result.err, time.Time{})
 		return
 	}
 	g.progress, g.lastProblem, s.suspect = time.Now(), "", false
