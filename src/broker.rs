@@ -8,8 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::{FutureExt, StreamExt};
-use lapin::message::Delivery;
+use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueDeclareOptions,
@@ -18,7 +17,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{
-    AsyncTcpStream, Channel, Confirmation, ConnectionProperties, Consumer, ErrorKind,
+    AsyncTcpStream, BasicProperties, Channel, Confirmation, ConnectionProperties, Consumer, ErrorKind,
     PublisherConfirm,
 };
 use tokio::net::lookup_host;
@@ -30,6 +29,8 @@ use tracing::Instrument;
 use crate::backoff::Backoff;
 use crate::config::BrokerConfig;
 use crate::connections::Connections;
+use crate::delivery::{Delivery, Group};
+use crate::intake::{Connector, Inbox, Intake, Socket as ClientSocket, Stream};
 use crate::telemetry::QueueTelemetry;
 use crate::tls::BROKER;
 use crate::trade::Rejection;
@@ -51,7 +52,7 @@ const FRAME_MAX: u32 = 1 << 15;
 /// reading many at once does, and a window takes far longer to fill.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// The most deliveries that are handed on at once.
+/// The most messages that are moved at once.
 const GROUP: usize = 1000;
 
 /// Why a request to the broker failed.
@@ -102,6 +103,7 @@ impl BrokerError {
 /// A connection to the broker. Dropping it ends the connection at once, even if the broker is silent.
 pub struct Connection {
     amqp: lapin::Connection,
+    intake: Intake,
     /// Held: dropping it ends the client's thread.
     socket: Arc<Socket>,
 }
@@ -148,7 +150,7 @@ impl Connection {
     ) -> Result<Self, BrokerError> {
         let mut url = config.url.clone();
         url.query.heartbeat.get_or_insert(HEARTBEAT);
-        url.query.frame_max.get_or_insert(FRAME_MAX);
+        let frame_max = *url.query.frame_max.get_or_insert(FRAME_MAX);
         let limit = url.query.connection_timeout;
         let limit = limit.map_or(CONNECTION_TIMEOUT, Duration::from_millis);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -156,18 +158,21 @@ impl Connection {
         let tls = config.tls.clone();
         let socket = Arc::new(Socket::default());
         let kept = Arc::downgrade(&socket);
+        let intake = Intake::default();
+        let sorted = intake.clone();
+        let tokio = lapin::runtime::default_runtime()?;
         let connection = lapin::Connection::connector(
             url,
-            lapin::runtime::default_runtime()?,
+            Connector::runtime(intake.clone(), frame_max),
             async move |AMQPUri {
                             scheme, authority, ..
                         },
-                        runtime| {
+                        _| {
                 let host = authority.host;
                 let connect = async {
                     let addresses = lookup_host((host.as_str(), authority.port)).await?;
                     let addresses = following(last, addresses.collect());
-                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                    let stream = ClientSocket::connect(&tokio, addresses).await?;
                     if let (AsyncTcpStream::Plain(plain), Some(kept)) = (&stream, kept.upgrade()) {
                         kept.keep(plain.get_ref().as_fd())?;
                     }
@@ -182,12 +187,20 @@ impl Connection {
                 let stream: io::Result<_> = timeout(limit, connect)
                     .await
                     .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-                Ok(stream?)
+                Ok(AsyncTcpStream::Plain(Stream::new(
+                    stream?,
+                    sorted.clone(),
+                    frame_max,
+                )))
             },
             properties,
         );
         match timeout(limit, connection).await {
-            Ok(Ok(amqp)) => Ok(Self { amqp, socket }),
+            Ok(Ok(amqp)) => Ok(Self {
+                amqp,
+                intake,
+                socket,
+            }),
             Ok(Err(error)) => {
                 let explanation = match error.kind() {
                     ErrorKind::IOError(cause) => BROKER.explain(cause, encrypted),
@@ -246,7 +259,10 @@ fn following(last: Option<SocketAddr>, mut addresses: Vec<SocketAddr>) -> Vec<So
 /// A queue being read.
 pub struct Subscription {
     channel: Channel,
-    deliveries: Consumer,
+    inbox: Inbox,
+    /// Tells when and why the subscription ends.
+    consumer: Consumer,
+    end: Option<BrokerError>,
 }
 
 impl Subscription {
@@ -281,7 +297,8 @@ impl Subscription {
             exclusive,
             ..Default::default()
         };
-        let deliveries = timed(channel.basic_consume(
+        let inbox = connection.intake.inbox(channel.id());
+        let consumer = timed(channel.basic_consume(
             queue.into(),
             ShortString::default(),
             options,
@@ -296,36 +313,36 @@ impl Subscription {
         })?;
         Ok(Self {
             channel,
-            deliveries,
+            inbox,
+            consumer,
+            end: None,
         })
     }
 
-    /// Waits for deliveries, and adds those that are there to the group, in order, up to a limit. If none was
-    /// there, it waits for a beat after the first. Dropping the future loses none.
+    /// The next group of deliveries, in order. If none is there, it waits for a beat after the first. Dropping
+    /// the future loses none.
     ///
     /// # Errors
     /// When the connection is lost, or the queue vanishes.
-    pub async fn take(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
-        self.take_present(group)?;
-        if group.is_empty() {
-            let first = self.deliveries.next().await;
-            group.push(first.ok_or(BrokerError::Cancelled)??);
-            sleep(BEAT).await;
-            self.take_present(group)?;
-        }
-        Ok(())
-    }
-
-    fn take_present(&mut self, group: &mut Vec<Delivery>) -> Result<(), BrokerError> {
-        while group.len() < GROUP {
-            match self.deliveries.next().now_or_never() {
-                Some(Some(delivery)) => group.push(delivery?),
-                // The deliveries before the end are still valid.
-                Some(None) if group.is_empty() => return Err(BrokerError::Cancelled),
-                Some(None) | None => break,
+    pub async fn take(&mut self) -> Result<Group, BrokerError> {
+        loop {
+            // Those that came before the end are still valid.
+            if let Some(group) = self.inbox.take() {
+                return Ok(group);
+            }
+            if let Some(error) = self.end.take() {
+                return Err(error);
+            }
+            tokio::select! {
+                () = self.inbox.arrived() => sleep(BEAT).await,
+                end = self.consumer.next() => {
+                    self.end = Some(match end {
+                        Some(Err(error)) => error.into(),
+                        _ => BrokerError::Cancelled,
+                    });
+                }
             }
         }
-        Ok(())
     }
 
     /// How many messages wait in the queue: neither acknowledged nor handed out. It asks on the channel
@@ -365,7 +382,7 @@ impl Subscription {
     pub async fn cancel(&self) -> Result<(), BrokerError> {
         timed(
             self.channel
-                .basic_cancel(self.deliveries.tag(), BasicCancelOptions::default()),
+                .basic_cancel(self.consumer.tag(), BasicCancelOptions::default()),
         )
         .await
     }
@@ -373,7 +390,9 @@ impl Subscription {
 
 /// A message on its way to the queue of rejected messages.
 struct Rejected {
-    delivery: Delivery,
+    delivery_tag: u64,
+    properties: BasicProperties,
+    data: Vec<u8>,
     rejection: Rejection,
 }
 
@@ -419,10 +438,12 @@ impl Rejects {
 
     /// Moves a message. Body and properties stay as they are; the header `x-rejected-reason` names the
     /// broken rule, `x-rejected-detail` explains it.
-    pub fn publish(&self, delivery: Delivery, rejection: Rejection) {
+    pub fn publish(&self, delivery: Delivery<'_>, rejection: Rejection) {
         // Fails only while the runtime ends.
         let _ = self.messages.send(Rejected {
-            delivery,
+            delivery_tag: delivery.delivery_tag,
+            properties: delivery.properties.decode(),
+            data: delivery.data.to_vec(),
             rejection,
         });
     }
@@ -544,7 +565,7 @@ impl Mover {
             let error = match confirm {
                 Ok(Confirmation::Ack(_)) => {
                     // Fails only when nobody waits for it any more.
-                    let _ = self.moved.send(message.delivery.delivery_tag);
+                    let _ = self.moved.send(message.delivery_tag);
                     continue;
                 }
                 Ok(_) => BrokerError::Refused(self.queue.clone()),
@@ -599,16 +620,19 @@ async fn open_channel(connection: &Connection, queue: &str) -> Result<Channel, B
 async fn publish(
     channel: &Channel,
     queue: &str,
-    Rejected {
-        delivery,
-        rejection,
-    }: &Rejected,
+    message: &Rejected,
 ) -> lapin::Result<PublisherConfirm> {
     let text = |text: String| AMQPValue::LongString(text.into());
-    let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+    let Rejected {
+        properties,
+        data,
+        rejection,
+        ..
+    } = message;
+    let mut headers = properties.headers().clone().unwrap_or_default();
     headers.insert("x-rejected-reason".into(), text(rejection.reason().into()));
     headers.insert("x-rejected-detail".into(), text(rejection.to_string()));
-    let properties = delivery.properties.clone();
+    let properties = properties.clone();
     let properties = properties.with_headers(headers).with_delivery_mode(2);
     // The broker also confirms a message that no queue takes, unless it is mandatory.
     let options = BasicPublishOptions {
@@ -616,7 +640,6 @@ async fn publish(
         ..Default::default()
     };
     let exchange = ShortString::default();
-    let data = &delivery.data;
     channel
         .basic_publish(exchange, queue.into(), options, data, properties)
         .await

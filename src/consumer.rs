@@ -13,7 +13,6 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
-use lapin::message::Delivery;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, error_span, info, warn};
@@ -22,6 +21,7 @@ use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Connection, Rejects, Subscription};
 use crate::config::{Config, QueueConfig};
 use crate::connections::Connections;
+use crate::delivery::{Delivery, Group};
 use crate::document::WindowDocument;
 use crate::line::{Action, Line, Message, Outcome, Verdict};
 use crate::retention::retain;
@@ -307,7 +307,6 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the session must end before. Open a new one then.
     async fn run(&mut self, shutdown: &Shutdown) -> Result<(), Interruption> {
-        let mut group = Vec::new();
         let mut stopping_since = None;
         loop {
             self.perform_actions().await?;
@@ -337,10 +336,7 @@ impl<'a> Session<'a> {
                 () = wait_for(&mut self.record) => self.recorded(),
                 () = sleep_until(self.write_began + WRITE_INTERVAL), if write_waits => {}
                 delivery_tag = self.rejects.moved() => self.moved(delivery_tag),
-                taken = self.subscription.take(&mut group), if may_read => {
-                    taken?;
-                    self.accept(&mut group).await;
-                }
+                group = self.subscription.take(), if may_read => self.accept(&group?).await,
                 look = wait_for(&mut self.look) => self.looked(look)?,
                 () = sleep_until(self.next_look), if may_look => self.begin_look(),
                 () = sleep(Duration::from_millis(200)), if self.rejected() > 0 => {
@@ -399,7 +395,7 @@ impl<'a> Session<'a> {
     }
 
     /// Adds the trades of a group of deliveries to windows, and moves invalid ones aside.
-    async fn accept(&mut self, group: &mut Vec<Delivery>) {
+    async fn accept(&mut self, group: &Group) {
         self.postpone_look();
         self.desk.telemetry.trades_read(group.len());
         let Desk {
@@ -417,19 +413,17 @@ impl<'a> Session<'a> {
             }
         };
         let mut doubles = 0;
-        for delivery in group.drain(..) {
+        for delivery in group.iter() {
             if delivery.redelivered {
                 telemetry.redelivered(redeliveries(&delivery));
             }
-            let properties = &delivery.properties;
-            let kind = properties.kind().as_ref().map(|kind| kind.as_str());
-            let id = properties.message_id().as_ref().map(|id| id.as_str());
-            let identity = Identity::read(kind, id);
+            let marks = delivery.properties.marks();
+            let identity = Identity::read(marks.kind, marks.message_id);
             let message = Message {
                 delivery_tag: delivery.delivery_tag,
-                trade: rules.parse(&delivery.data),
+                trade: rules.parse(delivery.data),
                 identity,
-                timestamp: *properties.timestamp(),
+                timestamp: marks.timestamp,
             };
             let verdict = match (line.deliver(&message), identity) {
                 (Verdict::UnknownEpoch, Some(Identity { epoch, .. })) => {
@@ -716,8 +710,9 @@ async fn insist<T>(
 }
 
 /// How often the broker has delivered a message in vain; quorum queues tell it.
-fn redeliveries(delivery: &Delivery) -> i64 {
-    let headers = delivery.properties.headers().as_ref();
+fn redeliveries(delivery: &Delivery<'_>) -> i64 {
+    let properties = delivery.properties.decode();
+    let headers = properties.headers().as_ref();
     let count =
         headers.and_then(|headers| headers.inner().get("x-delivery-count")?.as_long_long_int());
     count.unwrap_or(0)
