@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, QueueDeclareOptions,
@@ -17,8 +17,8 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{
-    AsyncTcpStream, BasicProperties, Channel, Confirmation, ConnectionProperties, Consumer, ErrorKind,
-    PublisherConfirm,
+    AsyncTcpStream, BasicProperties, Channel, Confirmation, ConnectionProperties, Consumer,
+    ErrorKind, PublisherConfirm,
 };
 use tokio::net::lookup_host;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -47,10 +47,6 @@ const HEARTBEAT: u16 = 10;
 
 /// Bytes. A trade's frames are far smaller, and the client keeps buffers of 32 frames of this size.
 const FRAME_MAX: u32 = 1 << 15;
-
-/// How long deliveries gather when none was there. Waking up for each delivery costs several times what
-/// reading many at once does, and a window takes far longer to fill.
-const BEAT: Duration = Duration::from_millis(10);
 
 /// The most messages that are moved at once.
 const GROUP: usize = 1000;
@@ -319,8 +315,7 @@ impl Subscription {
         })
     }
 
-    /// The next group of deliveries, in order. If none is there, it waits for a beat after the first. Dropping
-    /// the future loses none.
+    /// The next group of deliveries, in order. Dropping the future loses none.
     ///
     /// # Errors
     /// When the connection is lost, or the queue vanishes.
@@ -334,7 +329,7 @@ impl Subscription {
                 return Err(error);
             }
             tokio::select! {
-                () = self.inbox.arrived() => sleep(BEAT).await,
+                () = self.inbox.arrived() => {}
                 end = self.consumer.next() => {
                     self.end = Some(match end {
                         Some(Err(error)) => error.into(),

@@ -185,3 +185,75 @@ impl<'a> Values<'a> {
         self.bytes(length.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::{AMQPValue, FieldTable};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Properties as a broker sends them.
+    fn encode(properties: &BasicProperties) -> Vec<u8> {
+        lapin::protocol::basic::gen_properties(properties)(Vec::new().into())
+            .expect("room")
+            .write
+    }
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        prop::option::of(".{0,20}")
+    }
+
+    proptest! {
+        #[test]
+        fn the_marks_are_those_of_the_properties(
+            texts in prop::collection::vec(text(), 11),
+            numbers in prop::option::of((any::<u8>(), any::<u8>(), any::<u64>())),
+            header in prop::option::of(any::<u32>()),
+        ) {
+            let mut properties = BasicProperties::default();
+            let with = [
+                BasicProperties::with_content_type,
+                BasicProperties::with_content_encoding,
+                BasicProperties::with_correlation_id,
+                BasicProperties::with_reply_to,
+                BasicProperties::with_expiration,
+                BasicProperties::with_message_id,
+                BasicProperties::with_type,
+                BasicProperties::with_user_id,
+                BasicProperties::with_app_id,
+                BasicProperties::with_cluster_id,
+            ];
+            for (with, text) in std::iter::zip(with, &texts) {
+                if let Some(text) = text {
+                    properties = with(properties, text.as_str().into());
+                }
+            }
+            if let Some((mode, priority, timestamp)) = numbers {
+                properties = properties
+                    .with_delivery_mode(mode)
+                    .with_priority(priority)
+                    .with_timestamp(timestamp);
+            }
+            if let Some(value) = header {
+                let mut headers = FieldTable::default();
+                headers.insert("x-delivery-count".into(), AMQPValue::LongUInt(value));
+                properties = properties.with_headers(headers);
+            }
+            let bytes = encode(&properties);
+            let expected = Marks {
+                kind: texts[6].as_deref(),
+                message_id: texts[5].as_deref(),
+                timestamp: numbers.map(|(_, _, timestamp)| timestamp),
+            };
+            prop_assert_eq!(Properties(&bytes).marks(), expected);
+            prop_assert_eq!(Properties(&bytes).decode(), properties);
+        }
+
+        #[test]
+        fn damaged_properties_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            Properties(&bytes).marks();
+            Properties(&bytes).decode();
+        }
+    }
+}
