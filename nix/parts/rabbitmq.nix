@@ -4,6 +4,9 @@ with import ../lib.nix;
 with import ../containers;
 let
   cookie = "erlang.cookie:.erlang.cookie";
+  # Erlang's schedulers sleep when they have nothing to do, rather than look for work for a while: other parts
+  # use the same processors.
+  sleep = "+sbwt none +sbwtdcpu none +sbwtdio none";
   broker = place: {
     name = "rabbitmq";
     description = "the broker, with one queue for each company";
@@ -41,7 +44,7 @@ rec {
         # Its data belongs to this node name, which must not change with the container's name.
         RABBITMQ_NODENAME = "rabbit@localhost";
         # No other node can connect.
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = "-kernel inet_dist_use_interface {127,0,0,1}";
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = "${sleep} -kernel inet_dist_use_interface {127,0,0,1}";
         ERL_EPMD_ADDRESS = "127.0.0.1";
         # Erlang reads its cookie from the home folder.
         HOME = "/run/secrets";
@@ -93,8 +96,8 @@ rec {
       networkOptions.aliases = [ "rabbitmq" ];
       environment = {
         RABBITMQ_NODENAME = "rabbit@${name}";
-        # These keep other nodes out.
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = null;
+        # Without what keeps other nodes out.
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS = sleep;
         ERL_EPMD_ADDRESS = null;
       };
       configs = (service part).configs ++ [
