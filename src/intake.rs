@@ -45,13 +45,14 @@ const END: u8 = 0xce;
 const METHOD: u8 = 1;
 const CONTENT_HEADER: u8 = 2;
 const BODY: u8 = 3;
+const HEARTBEAT: u8 = 8;
 
 /// The class and method that begin a delivery.
 const BASIC: u16 = 60;
 const DELIVER: u16 = 60;
 
 /// Tells the library that the broker is there, although no other frame is left for it.
-const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, END];
+const SIGN_OF_LIFE: [u8; 8] = [HEARTBEAT, 0, 0, 0, 0, 0, 0, END];
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The inboxes of all subscriptions on one connection.
@@ -282,6 +283,9 @@ impl<S> Stream<S> {
         {
             let taken = match frame.payload {
                 _ if frame.length > self.frame_max => Err(Malformed),
+                _ if ![METHOD, CONTENT_HEADER, BODY, HEARTBEAT].contains(&frame.kind) => {
+                    Err(Malformed)
+                }
                 None => break,
                 Some((_, end)) if end != END => Err(Malformed),
                 Some((payload, _)) => match channels.get_mut(&frame.channel) {
@@ -367,7 +371,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                 reads += 1;
                 if this.last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL {
                     this.last_heartbeat = Instant::now();
-                    this.heartbeat = &HEARTBEAT;
+                    this.heartbeat = &SIGN_OF_LIFE;
                 }
             }
             if let Some(count) = this.pass(target) {
@@ -648,7 +652,9 @@ mod tests {
         let two_headers = [deliver(1, 2), header.clone(), header].concat();
         let short_method = frame(METHOD, 1, &[0, 60, 0, 60, 9]);
         let short_header = [deliver(1, 2), frame(CONTENT_HEADER, 1, &[0, 60])].concat();
-        let cases: [(Vec<u8>, usize); 8] = [
+        let unknown = b"HTTP/1.1 400 Bad Request".to_vec();
+        let cases: [(Vec<u8>, usize); 9] = [
+            (unknown, 0),
             // In each case from the broken frame on: so many bytes before it are gone.
             (without_an_end.clone(), without_an_end.len() - 11),
             (too_large, 0),
@@ -737,7 +743,7 @@ mod tests {
         let passed = read_all(&mut stream).await;
         assert_eq!(
             passed,
-            [&HEARTBEAT[..], &frame(METHOD, 0, b"rest")].concat()
+            [&SIGN_OF_LIFE[..], &frame(METHOD, 0, b"rest")].concat()
         );
     }
 

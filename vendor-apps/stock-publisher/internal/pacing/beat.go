@@ -21,3 +21,6 @@ func (b Beat) From(t time.Time) time.Time {
 
 // Next returns the first beat after a time.
 func (b Beat) Next(t time.Time) time.Time { return b.From(t.Add(1)) }
+
+// Times returns the beat that leaves out all ticks but every nth.
+func (b Beat) Times(n int) Beat { return Beat{b.origin, time.Duration(n) * b.length} }

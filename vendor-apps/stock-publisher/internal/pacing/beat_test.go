@@ -47,3 +47,18 @@ func TestTheRateHoldsInEverySecondOfBeats(t *testing.T) {
 		}
 	}
 }
+
+func TestASlowerBeatHasTicksOfTheFasterOne(t *testing.T) {
+	slow := NewBeat(start, length).Times(4)
+	for after, want := range map[time.Duration]time.Duration{
+		0:            0,
+		1:            4 * length,
+		length:       4 * length,
+		4 * length:   4 * length,
+		4*length + 1: 8 * length,
+	} {
+		if from := slow.From(start.Add(after)).Sub(start); from != want {
+			t.Errorf("the tick from %v on is at %v, want %v", after, from, want)
+		}
+	}
+}

@@ -2,8 +2,11 @@ package publishing
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
+
+	"stock-publisher/internal/pacing"
 )
 
 func companies(count int) (companies []Company) {
@@ -61,6 +64,49 @@ func TestUnconfirmedTradesAreTwoSecondsWorthWithinLimits(t *testing.T) {
 		if got := inFlightOf(test.interval, test.alone); got != test.want {
 			t.Errorf("interval %v, alone %v: %d, want %d", test.interval, test.alone, got, test.want)
 		}
+	}
+}
+
+func TestTradesOfOneOfManyCompaniesWaitForEachOther(t *testing.T) {
+	for interval, want := range map[time.Duration]time.Duration{
+		0:                      beat,
+		time.Millisecond:       beat,
+		10 * time.Millisecond:  beat,
+		11 * time.Millisecond:  2 * beat,
+		20 * time.Millisecond:  2 * beat,
+		100 * time.Millisecond: longestBeat,
+		time.Hour:              longestBeat,
+	} {
+		if got := time.Duration(beatsOf(interval, false)) * beat; got != want {
+			t.Errorf("with %v between its trades, a company's are collected for %v, want %v", interval, got, want)
+		}
+		if beats := beatsOf(interval, true); beats != 1 {
+			t.Errorf("with %v between its trades, those of one of few companies are collected for %d beats, want 1", interval, beats)
+		}
+	}
+}
+
+func TestASlowCompanysTradesAreMadeAtItsOwnBeatsAndNoneIsLate(t *testing.T) {
+	start := time.Unix(1, 0)
+	s := newStream(Company{Interval: 100 * time.Millisecond}, Options{Log: slog.New(slog.DiscardHandler)}, false,
+		pacing.NewBeat(start, beat))
+	s.schedule = pacing.NewSchedule(start.Add(7*time.Millisecond), s.Interval, catchUp)
+	made := 0
+	for now := start; now.Sub(start) < 10*time.Second; now = now.Add(beat) {
+		before := made
+		for s.due(now) {
+			if late := now.Sub(s.schedule.Next()); late > longestBeat {
+				t.Errorf("trade %d is %v late", made, late)
+			}
+			s.schedule.Made()
+			made++
+		}
+		if onBeat := now.Sub(start)%longestBeat == 0; made > before && !onBeat {
+			t.Errorf("%d trades are made between two beats", made-before)
+		}
+	}
+	if made < 97 || made > 100 {
+		t.Errorf("%d trades in 10 s, want 97 to 100", made)
 	}
 }
 

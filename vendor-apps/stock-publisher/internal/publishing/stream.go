@@ -42,6 +42,17 @@ func inFlightOf(interval time.Duration, alone bool) int {
 	return int(min(max(inFlightTime/interval, fewestInFlight), time.Duration(most)))
 }
 
+// beatsOf returns how many beats a company's trades are collected for. A company
+// with a connection of its own is one of few: whoever has few wants to see each
+// trade soon.
+func beatsOf(interval time.Duration, alone bool) int {
+	if alone {
+		return 1
+	}
+	wait := min(time.Duration(together*float64(interval)), longestBeat)
+	return int(max((wait+beat-1)/beat, 1))
+}
+
 // stream is one company's trades on their way to the broker.
 type stream struct {
 	Company
@@ -52,6 +63,7 @@ type stream struct {
 	unconfirmed *unconfirmed
 	flow        *flow
 	schedule    *pacing.Schedule // nil until the first session
+	clock       pacing.Beat      // when to make what has fallen due
 
 	session  *broker.Session // nil: none
 	opening  bool            // a session is being opened
@@ -72,7 +84,7 @@ type stream struct {
 
 // newStream returns a stream with a new epoch. A stream that is alone has a
 // connection of its own.
-func newStream(company Company, options Options, alone bool) *stream {
+func newStream(company Company, options Options, alone bool, clock pacing.Beat) *stream {
 	epoch := trade.NewEpoch(time.Now())
 	inFlight := inFlightOf(company.Interval, alone)
 	return &stream{
@@ -83,6 +95,7 @@ func newStream(company Company, options Options, alone bool) *stream {
 		inFlight:    inFlight,
 		unconfirmed: newUnconfirmed(inFlight),
 		flow:        newFlow(inFlight),
+		clock:       clock.Times(beatsOf(company.Interval, alone)),
 		backoff:     newBackoff(),
 	}
 }
@@ -248,8 +261,8 @@ func (s *stream) sendDue(now time.Time, stopping bool) (again time.Time, err err
 		case s.unconfirmed.nextUnsent() != nil:
 		case stopping || s.limitReached() || s.unconfirmed.full():
 			return time.Time{}, nil
-		case !s.schedule.Due(now):
-			return s.schedule.Next(), nil
+		case !s.due(now):
+			return s.clock.From(s.schedule.Next()), nil
 		default:
 			if err := s.makeTrade(now); err != nil {
 				return time.Time{}, err
@@ -259,6 +272,11 @@ func (s *stream) sendDue(now time.Time, stopping bool) (again time.Time, err err
 			return time.Time{}, err
 		}
 	}
+}
+
+// due reports whether a trade has fallen due, and the beat after that has come.
+func (s *stream) due(now time.Time) bool {
+	return s.schedule.Due(now) && (s.Interval == 0 || !s.clock.From(s.schedule.Next()).After(now))
 }
 
 // makeTrade makes the trade that is due and numbers it. From here on it is sent
