@@ -273,16 +273,28 @@ impl Market {
         self.waiting_in(&self.queue).await
     }
 
-    /// Waits until there are so many messages in the queue of rejected messages.
+    /// Waits until there are so many messages in the queue of rejected messages, which the consumer declares.
     pub async fn rejected(&self, count: u32) {
         let queue = format!("{}.rejected", self.queue);
-        eventually(&format!("{count} messages in {queue}"), async || {
-            self.waiting_in(&queue).await == count
+        eventually(&format!("{count} messages in {queue}"), async || match self
+            .look_into(&queue)
+            .await
+        {
+            Ok(waiting) => waiting == count,
+            Err(error) => {
+                assert!(error.to_string().contains("NOT_FOUND"), "{error}");
+                false
+            }
         })
         .await;
     }
 
     pub async fn waiting_in(&self, queue: &str) -> u32 {
+        self.look_into(queue).await.expect("the queue")
+    }
+
+    /// How many messages wait in a queue.
+    async fn look_into(&self, queue: &str) -> lapin::Result<u32> {
         let passive = QueueDeclareOptions {
             passive: true,
             ..Default::default()
@@ -290,11 +302,9 @@ impl Market {
         let channel = self.broker.create_channel().await.expect("a channel");
         let queue = channel
             .queue_declare(queue.into(), passive, FieldTable::default())
-            .await
-            .expect("the queue");
-        let count = queue.message_count();
+            .await?;
         channel.close(200, "".into()).await.expect("closed");
-        count
+        Ok(queue.message_count())
     }
 
     /// Waits until the broker holds so many messages of the queue, with the unacknowledged ones.
