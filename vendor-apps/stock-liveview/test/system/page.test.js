@@ -337,7 +337,11 @@ describe("the page", () => {
           .count()
           .catch(() => 0)) > 0;
       const isOriginal = async () => (await page.title().catch(() => "")) === "original";
-      await eventually(async () => (await isOurs()) || (await isOriginal()), "the page of a live view");
+      await eventually(async () => (await isOurs()) || (await isOriginal()), "the page of a live view").catch(
+        async (error) => {
+          throw new Error(`${error.message}; it is: ${await page.content()}`);
+        },
+      );
       if (await isOriginal()) return false;
       await statusIs(page, "Live");
       pages.set((await page.locator("#server").textContent()) ?? "", page);
