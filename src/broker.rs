@@ -73,6 +73,10 @@ pub enum BrokerError {
          connecting again"
     )]
     HeldBack(u32),
+    #[error(
+        "the broker, or channel_max in its URL, allows one channel on a connection: two are needed"
+    )]
+    OneChannel,
     #[error("{0}")]
     Tls(String),
     #[error(transparent)]
@@ -93,6 +97,11 @@ impl BrokerError {
             ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Hard(_)),
             _ => false,
         }
+    }
+
+    /// Whether the connection has as many channels as the broker, or the URL, allows.
+    pub fn is_out_of_channels(&self) -> bool {
+        matches!(self, Self::Amqp(error) if matches!(error.kind(), ErrorKind::ChannelsLimitReached))
     }
 }
 
@@ -477,6 +486,9 @@ impl Mover {
                     Ok(()) => {
                         self.telemetry.moving(None);
                         backoff = Backoff::default();
+                    }
+                    Err(error) if error.is_out_of_channels() => {
+                        self.connections = self.connections.overflow();
                     }
                     Err(error) => {
                         // The queue may have to be declared again.

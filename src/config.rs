@@ -27,7 +27,7 @@ pub struct Config {
     /// default 1000.
     pub batch_size: u16,
     /// `WINDOWS_IN_FLIGHT`: full windows of one queue that may wait for the database before reading it
-    /// pauses, 1 to 64; default 8, and fewer with more than 8 queues, so that all together hold no more
+    /// pauses, 1 to 64; default 16, and fewer with more than 4 queues, so that all together hold no more
     /// than 64, or 2 for each.
     pub windows_in_flight: usize,
     /// `RETENTION`: how long windows are kept, 1 hour to 100 years; default for ever.
@@ -221,9 +221,9 @@ impl Reader {
             65535,
         );
         let windows_in_flight = self.number(
-            Named("WINDOWS_IN_FLIGHT", "8"),
+            Named("WINDOWS_IN_FLIGHT", "16"),
             |v| &v.windows_in_flight,
-            (WINDOWS_OF_ALL / names.len().max(1)).clamp(2, 8) as u32,
+            (WINDOWS_OF_ALL / names.len().max(1)).clamp(2, 16) as u32,
             1,
             64,
         );
@@ -582,7 +582,7 @@ mod tests {
         assert_eq!(config.database.database, "stockmarket");
         assert_eq!(config.database.collection, "stocks");
         assert_eq!(config.batch_size, 1000);
-        assert_eq!(config.windows_in_flight, 8);
+        assert_eq!(config.windows_in_flight, 16);
         assert_eq!(
             config.http.address,
             "127.0.0.1:9101".parse().expect("an address")
@@ -631,7 +631,7 @@ mod tests {
             config.windows_in_flight
         };
         let defaults = [1, 8, 16, 32, 500].map(|queues| in_flight(queues, &[]));
-        assert_eq!(defaults, [8, 8, 4, 2, 2]);
+        assert_eq!(defaults, [16, 8, 4, 2, 2]);
         assert_eq!(in_flight(500, &[("WINDOWS_IN_FLIGHT", "8")]), 8);
     }
 

@@ -1,7 +1,7 @@
 //! Connections that many queues share.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -20,6 +20,7 @@ struct Inner {
     /// The broker shows it to its operators.
     name: String,
     state: Mutex<State>,
+    overflow: OnceLock<Connections>,
 }
 
 #[derive(Default)]
@@ -39,6 +40,7 @@ impl Connections {
             config: config.clone(),
             name,
             state: Mutex::default(),
+            overflow: OnceLock::new(),
         };
         Self(Arc::new(inner))
     }
@@ -48,6 +50,11 @@ impl Connections {
         let separate = Self::new(&self.0.config, self.0.name.clone());
         separate.state().peer = self.state().peer;
         separate
+    }
+
+    /// Connections for all who find no free channel on these.
+    pub fn overflow(&self) -> Self {
+        self.0.overflow.get_or_init(|| self.separate()).clone()
     }
 
     /// The connection. After a try in vain the next one waits for a moment.

@@ -621,6 +621,10 @@ async fn subscribe(
         match in_turn(desk.turns, open).await {
             Ok(subscription) => return (connection, subscription),
             Err(BrokerError::QueueTaken) => telemetry.standing_by(),
+            Err(error) if error.is_out_of_channels() => {
+                *connections = connections.overflow();
+                continue;
+            }
             Err(error) => {
                 telemetry.waiting(Server::rabbitmq, wait_of(&connection, &error));
                 if error.closed_the_connection() {

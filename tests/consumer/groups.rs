@@ -4,7 +4,9 @@ use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 
 use crate::faults::suspend_channel_of;
-use crate::market::{Consumer, Kind, Market, anonymous, assert_average, eventually, servers};
+use crate::market::{
+    Consumer, Kind, Market, anonymous, assert_average, eventually, servers, variable,
+};
 
 /// Waits until each market's windows are those of so many of its trades.
 async fn all_counted(markets: &[&Market], trades: u64) {
@@ -54,6 +56,38 @@ async fn queues_of_all_kinds_are_read_over_one_connection() {
         let named = format!(r#""queue":"{}""#, market.queue);
         assert!(log.contains(&named), "no {named} in\n{log}");
     }
+    first.audit().await;
+}
+
+/// A broker may allow few channels on a connection, or its URL.
+#[tokio::test]
+async fn queues_without_a_channel_share_another_connection() {
+    let first = Market::open("channels").await;
+    let mut others = Vec::new();
+    for number in 1..5 {
+        others.push(first.beside(&format!("channels-{number}")).await);
+    }
+    let markets: Vec<&Market> = std::iter::once(&first).chain(&others).collect();
+    for market in &markets {
+        market.declare(Kind::QuorumSingleActive).await;
+        market.publish_invalid(0..10, anonymous).await;
+        market.publish(Some("run"), 0..1000).await;
+    }
+    let queues: Vec<&str> = markets.iter().map(|market| &*market.queue).collect();
+    let url = format!("{}?channel_max=2", variable("TEST_RABBITMQ_URL"));
+    let consumer = first
+        .consumer_with(&[
+            ("RABBITMQ_QUEUE", &queues.join(",")),
+            ("RABBITMQ_URL", &url),
+        ])
+        .await;
+    all_counted(&markets, 1000).await;
+    for market in &markets {
+        market.rejected(10).await;
+    }
+    // Three read, three move rejected messages.
+    assert_eq!(consumer.broker_ports().await.len(), 6);
+    consumer.stop().await;
     first.audit().await;
 }
 

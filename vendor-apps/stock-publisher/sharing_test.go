@@ -48,6 +48,39 @@ func TestManyCompaniesShareFewConnections(t *testing.T) {
 	}
 }
 
+// A broker may allow fewer channels than the companies of a connection need, or the URL.
+func TestCompaniesWithoutAChannelGetAnotherConnection(t *testing.T) {
+	control(t, "rabbitmqctl", "eval", "application:set_env(rabbit, channel_max, 3).")
+	t.Cleanup(func() { control(t, "rabbitmqctl", "eval", "application:set_env(rabbit, channel_max, 2047).") })
+	const many, trades = 64, 20
+	var companies []string
+	for range many {
+		companies = append(companies, newCompany(t))
+	}
+	for _, test := range []struct {
+		query       string
+		connections int
+	}{
+		{"", 2 * 16}, // 3 and 1 of 4
+		{"?channel_max=1", many},
+	} {
+		p := start(t, map[string]string{
+			"RABBITMQ_URL": brokerURL(t) + test.query, "STOCKS": strings.Join(companies, ","), "TICKER_INTERVAL": "100",
+			"QUEUE_TYPE": "classic", "TRADES": strconv.Itoa(trades),
+		})
+		eventually(t, "/readyz answers 200", func() bool { status, _ := p.get("/readyz"); return status == 200 })
+		if connections := connectionsOf(t, companies); connections != test.connections {
+			t.Errorf("%q: %d connections, want %d", test.query, connections, test.connections)
+		}
+		if code := p.awaitExit(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		for _, company := range companies {
+			checkAllInOrder(t, sequencesOf(t, drain(t, company, trades)), 0, trades)
+		}
+	}
+}
+
 func TestASickCompanyDoesNotHoldUpThoseOfItsConnection(t *testing.T) {
 	var companies []string
 	for range 20 {

@@ -95,6 +95,10 @@ func Open(opening, life context.Context, options Options) (*Connection, error) {
 	return c, nil
 }
 
+// ChannelMax returns how many sessions may be open at once: the smaller one of what
+// the broker and the URL allow.
+func (c *Connection) ChannelMax() int { return int(c.connection.Config.ChannelMax) }
+
 // Gather keeps what is published from now on until Send, or until it is much.
 func (c *Connection) Gather() { c.transport.Gather() }
 

@@ -24,7 +24,7 @@ type group struct {
 	clock    pacing.Beat
 	openings gate
 	streams  []*stream
-	leave    func(*stream) // gives a stream a connection of its own
+	leave    func([]*stream) // gives streams a connection apart from this one
 
 	connection  *broker.Connection
 	opened      chan opened // sessions that this connection has opened, or failed to open
@@ -42,18 +42,29 @@ type opened struct {
 	err     error
 }
 
-func newGroup(options Options, streams []*stream, clock pacing.Beat, openings gate, leave func(*stream)) *group {
+func newGroup(options Options, streams []*stream, clock pacing.Beat, openings gate, leave func([]*stream)) *group {
 	g := &group{
 		options: options, clock: clock, openings: openings, streams: streams, leave: leave,
-		name:    streams[0].Symbol,
-		log:     streams[0].log,
 		backoff: newBackoff(),
 	}
-	if others := len(streams) - 1; others > 0 {
-		g.name = fmt.Sprintf("%s and %d more", g.name, others)
-		g.log = options.Log.With("companies", g.name)
-	}
+	g.rename()
 	return g
+}
+
+// rename names the group after its streams.
+func (g *group) rename() {
+	g.name, g.log = g.streams[0].Symbol, g.streams[0].log
+	if others := len(g.streams) - 1; others > 0 {
+		g.name = fmt.Sprintf("%s and %d more", g.name, others)
+		g.log = g.options.Log.With("companies", g.name)
+	}
+}
+
+// keep keeps some of the streams; the others get a connection apart.
+func (g *group) keep(streams, others []*stream) {
+	g.streams = streams
+	g.rename()
+	g.leave(others)
 }
 
 func newBackoff() retry.Backoff {
@@ -113,6 +124,11 @@ func (g *group) runConnection(ctx, life context.Context) error {
 	if err != nil {
 		return err
 	}
+	if most := connection.ChannelMax(); len(g.streams) > most {
+		g.log.Info("the broker allows fewer channels on a connection than there are companies: opening one more",
+			"channel_max", most)
+		g.keep(g.streams[:most:most], g.streams[most:])
+	}
 	g.connection, g.blocked, g.progress = connection, "", time.Now()
 	g.opened = make(chan opened, len(g.streams))
 	err = g.publish(ctx)
@@ -144,9 +160,8 @@ func (g *group) declaring(now time.Time) (streams []*stream) {
 func (g *group) suspect(suspects []*stream) {
 	if len(suspects) == 1 && len(g.streams) > 1 {
 		culprit := suspects[0]
-		g.streams = slices.DeleteFunc(g.streams, func(s *stream) bool { return s == culprit })
 		culprit.log.Warn("declaring its queue makes the broker close the connection; it gets one of its own")
-		g.leave(culprit)
+		g.keep(slices.DeleteFunc(g.streams, func(s *stream) bool { return s == culprit }), suspects)
 		return
 	}
 	for _, s := range suspects {

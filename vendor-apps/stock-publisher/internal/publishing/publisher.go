@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"stock-publisher/internal/pacing"
 	"stock-publisher/internal/prices"
 	"stock-publisher/internal/telemetry"
@@ -37,9 +35,9 @@ const (
 	longestBeat = 250 * time.Millisecond
 	// together is how many trades of a company are worth waiting for.
 	together = 2.5
-	// mostConnections is how many connections the publisher opens, unless the broker's
-	// URL limits their channels to fewer than the companies need. As few companies as
-	// that have a connection each.
+	// mostConnections is how many connections the publisher opens, unless their
+	// channels are too few for the companies. As few companies as that have a
+	// connection each.
 	mostConnections = 16
 	// mostOpenings is how many queues are declared at once. With 64, a busy RabbitMQ 3
 	// gives some quorum queues up (cluster_not_formed), and closes the connection.
@@ -82,11 +80,10 @@ func Run(ctx context.Context, options Options) {
 	var running sync.WaitGroup
 	var start func(streams []*stream)
 	start = func(streams []*stream) {
-		leave := func(s *stream) { start([]*stream{s}) }
-		group := newGroup(options, streams, clock, openings, leave)
+		group := newGroup(options, streams, clock, openings, start)
 		running.Go(func() { group.run(ctx) })
 	}
-	for _, companies := range share(options.Companies, channelMax(options.URL)) {
+	for _, companies := range share(options.Companies) {
 		var streams []*stream
 		for _, company := range companies {
 			streams = append(streams, newStream(company, options, len(companies) == 1, clock))
@@ -98,26 +95,12 @@ func Run(ctx context.Context, options Options) {
 
 // share deals the companies out to connections. Neighbours, which often have
 // similar rates, get different ones.
-func share(companies []Company, most int) [][]Company {
-	connections := min(len(companies), mostConnections)
-	if most > 0 {
-		connections = max(connections, (len(companies)+most-1)/most)
-	}
-	shares := make([][]Company, connections)
+func share(companies []Company) [][]Company {
+	shares := make([][]Company, min(len(companies), mostConnections))
 	for i, company := range companies {
-		shares[i%connections] = append(shares[i%connections], company)
+		shares[i%len(shares)] = append(shares[i%len(shares)], company)
 	}
 	return shares
-}
-
-// channelMax returns how many channels the URL allows on a connection; 0: it does
-// not say. Each company needs one.
-func channelMax(url string) int {
-	uri, err := amqp.ParseURI(url)
-	if err != nil {
-		return 0 // Connecting will fail, and tell why.
-	}
-	return int(uri.ChannelMax)
 }
 
 // gate bounds how many pass at the same time.
