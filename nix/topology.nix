@@ -42,6 +42,13 @@ let
   # Of the cluster on several machines; each machine runs one.
   brokers = 3;
 
+  # MiB that each broker may use in containers. Each queue has a log of its own.
+  brokerMemory =
+    let
+      many = length companies - 100;
+    in
+    1024 + 2 * (if many > 0 then many else 0);
+
   # kind -> what its file in parts/ says
   kinds = import ./parts topology;
 
@@ -63,6 +70,7 @@ let
       liveviews
       members
       brokers
+      brokerMemory
       kinds
       parts
       partsOf

@@ -139,7 +139,11 @@ test("500 companies share eight consumers, and make as many trades as the topolo
     assert.deepEqual(lists.flat().toSorted(), Array(consumers).fill(companies).flat().toSorted());
     assert.match(environmentOf(parts.publisher).TICKER_INTERVAL, /:-100\}$/);
   }
-  const names = Object.keys(parse(files["compose.yml"]).services);
+  const { services } = parse(files["compose.yml"]);
+  const names = Object.keys(services);
+  // The broker gets more memory, and knows.
+  assert.equal(services.rabbitmq.mem_limit, "1824m");
+  assert.match(files["containers/rabbitmq/rabbitmq.conf"], /^vm_memory_high_watermark.absolute = 1094MiB$/m);
   for (const name of ["consumer-1", "consumer-1-2", "consumer-8", "consumer-8-2"])
     assert.ok(names.includes(name), name);
 });

@@ -72,7 +72,7 @@ rec {
         "bash"
         "/stockmarket/containers/health/rabbitmq"
       ];
-      mem_limit = "1g";
+      mem_limit = "${toString topology.brokerMemory}m";
       cpus = "1";
       pids_limit = 500;
       # Open files. Erlang and its epmd make tables for as many as they may open, and some engines allow a

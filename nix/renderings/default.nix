@@ -8,6 +8,7 @@ let
     "containers/addresses" = import ./addresses.nix topology;
     "containers/prometheus.yml" = import ./prometheus.nix topology;
     "containers/rabbitmq/cluster.conf" = import ./rabbitmq-cluster.nix topology;
+    "containers/rabbitmq/rabbitmq.conf" = import ./rabbitmq.nix topology;
     "nginx/container.conf" = import ./nginx.nix topology;
     "process-compose.yaml" = import ./process-compose.nix topology;
     "scripts/companies" = import ./companies.nix topology;
