@@ -1,32 +1,21 @@
-//! How fast the consumer drains a queue of prepared trades with majority writes, compared with a
-//! reader that only skips frames and acknowledges. The reader shows the limit of the broker.
+//! What the benchmark needs beside clients that do the whole job: it prepares queues of trades, and drains
+//! them by looking at nothing but the kinds and sizes of frames, which shows the limit of the broker.
 //!
 //! `make bench` calls it with one of the steps: see [`step`].
-//!
-//! `BASELINE` can name the program of another version: then that one takes part, too.
-//!
-//! All drain the same kind of queue in turn, several times; medians are printed. The time runs from
-//! the first window to the last, so that no start-up is in it.
 
 use std::error::Error;
-use std::ffi::OsStr;
 use std::io::{BufWriter, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bson::{Document, doc};
-use futures_util::StreamExt;
 use lapin::uri::AMQPUri;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const WINDOW: u64 = 1000;
-/// As many as the consumer holds: eight windows in flight and an open one.
-const PREFETCH: u16 = 9_000;
-/// For draining a queue once.
-const LIMIT: Duration = Duration::from_secs(120);
+/// As many as the consumer holds: 16 windows in flight and an open one.
+const PREFETCH: u16 = 17_000;
 
 /// A queue and its trades, as one of the publishers makes them.
 #[derive(Clone, Copy)]
@@ -61,71 +50,17 @@ struct Measured {
 }
 
 fn main() -> Outcome<()> {
-    // `cargo test --benches` only wants to know whether it runs.
-    if std::env::args().any(|argument| argument == "--test") {
-        return Ok(());
-    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // Cargo gives every benchmark the first one.
-    if let [name, arguments @ ..] = arguments.as_slice()
-        && *name != "--bench"
-    {
-        return step(name, arguments);
+    match arguments.as_slice() {
+        // `cargo test --benches` only wants to know whether it runs.
+        [.., "--test"] => Ok(()),
+        [name, arguments @ ..] => step(name, arguments),
+        [] => Err("make bench measures".into()),
     }
-    let number =
-        |name, default| std::env::var(name).map_or(Ok(default), |text| text.parse::<u64>());
-    let (trades, rounds) = (number("TRADES", 500_000)?, number("ROUNDS", 5)?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    println!("draining {trades} trades, {rounds} rounds: trades/s and CPU µs for each trade");
-    let program = env!("CARGO_BIN_EXE_stock-consumer");
-    let baseline = std::env::var_os("BASELINE");
-    let chosen = std::env::var("KINDS").unwrap_or_else(|_| "classic quorum original".into());
-    for kind in chosen.split_whitespace() {
-        let shape = kind_of(kind)?;
-        let (mut skipping, mut consuming, mut before) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 1..=rounds {
-            let queue = format!("drain-{kind}-{round}");
-            let round = format!("{kind:<8}  round {round}");
-            prepare(&queue, shape, trades)?;
-            let skipped = skip(&queue, trades)?;
-            report(&round, "skips frames", &skipped);
-            skipping.push(skipped);
-            if let Some(baseline) = &baseline {
-                prepare(&queue, shape, trades)?;
-                let consumed = runtime.block_on(consume(baseline, &queue, trades))?;
-                report(&round, "baseline", &consumed);
-                before.push(consumed);
-            }
-            prepare(&queue, shape, trades)?;
-            let consumed = runtime.block_on(consume(program.as_ref(), &queue, trades))?;
-            report(&round, "stock-consumer", &consumed);
-            consuming.push(consumed);
-            delete(&queue)?;
-        }
-        let (skipped, consumed) = (median(&skipping), median(&consuming));
-        let round = format!("{kind:<8}  median ");
-        report(&round, "skips frames", &skipped);
-        report(&round, "stock-consumer", &consumed);
-        println!(
-            "{kind}: the consumer reaches {:.0} % of the rate of the reader that skips frames",
-            consumed.trades_per_second / skipped.trades_per_second * 100.0
-        );
-        if !before.is_empty() {
-            let before = median(&before);
-            report(&round, "baseline", &before);
-            println!(
-                "{kind}: the consumer reaches {:.0} % of the baseline's rate",
-                consumed.trades_per_second / before.trades_per_second * 100.0
-            );
-        }
-    }
-    Ok(())
 }
 
-/// One step alone, for the benchmark of all readers:
+/// Does one step:
 ///
 /// - `prepare QUEUE KIND TRADES` fills the queue,
 /// - `skip QUEUE TRADES` drains it and prints what that took, as JSON,
@@ -169,68 +104,6 @@ fn kind_of(name: &str) -> Outcome<Kind> {
     Ok(known
         .ok_or_else(|| format!("no such kind of queue: {name}"))?
         .1)
-}
-
-fn report(round: &str, reader: &str, measured: &Measured) {
-    let Measured {
-        trades_per_second,
-        cpu_microseconds_per_trade,
-    } = measured;
-    println!(
-        "{round}  {reader:<15} {trades_per_second:>8.0}/s  {cpu_microseconds_per_trade:.2} µs"
-    );
-}
-
-fn median(all: &[Measured]) -> Measured {
-    let of = |value: fn(&Measured) -> f64| {
-        let mut values: Vec<f64> = all.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    Measured {
-        trades_per_second: of(|measured| measured.trades_per_second),
-        cpu_microseconds_per_trade: of(|measured| measured.cpu_microseconds_per_trade),
-    }
-}
-
-/// Drains a queue with the real program, into a database of its own.
-async fn consume(program: &OsStr, queue: &str, trades: u64) -> Outcome<Measured> {
-    let mongodb = std::env::var("TEST_MONGODB_URL")?;
-    let windows = mongodb::Client::with_uri_str(&mongodb)
-        .await?
-        .database(queue)
-        .collection::<Document>("stocks");
-    // Comes as soon as a majority has the last window, which costs less than asking again and again.
-    let last = doc! { "$match": { "fullDocument.window": (trades / WINDOW - 1) as i64 } };
-    let mut stored = windows.watch().pipeline([last]).await?;
-    let mut consumer = Command::new(program)
-        .env("RABBITMQ_URL", std::env::var("TEST_RABBITMQ_URL")?)
-        .env("RABBITMQ_QUEUE", queue)
-        .env("COMPANY", "MSFT")
-        .env("MONGODB_URL", mongodb)
-        .env("MONGODB_DB", queue)
-        .env("HTTP_ADDRESS", "127.0.0.1:0")
-        .stderr(Stdio::null())
-        .spawn()?;
-    let outcome = tokio::time::timeout(LIMIT, stored.next()).await;
-    let ended = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let cpu = cpu_time(&consumer.id().to_string())?;
-    consumer.kill()?;
-    consumer.wait()?;
-    outcome
-        .map_err(|_| format!("not drained within {} s", LIMIT.as_secs()))?
-        .ok_or("the database ended the change stream")??;
-    let first = windows
-        .find_one(doc! {})
-        .sort(doc! { "window": 1 })
-        .await?
-        .ok_or("no window")?;
-    let first = Duration::from_millis(first.get_datetime("closedAt")?.timestamp_millis() as u64);
-    windows.drop().await?;
-    Ok(Measured {
-        trades_per_second: (trades - WINDOW) as f64 / (ended - first).as_secs_f64(),
-        cpu_microseconds_per_trade: cpu.as_secs_f64() * 1e6 / trades as f64,
-    })
 }
 
 /// Drains a queue by looking at nothing but the frames' kinds and sizes.

@@ -50,7 +50,7 @@ plots to bench/results/, with QUICK=1 to .local/bench/results/. It starts its ow
     liveview         the live view's own promises; takes minutes, and needs a browser
   ROUNDS             rounds, in each of which everything is measured once         5   QUICK=1: 1
   SECONDS_OF_LOAD    how long a load is measured                                  20          5
-  TRADES             trades in a prepared queue                                   500000      50000
+  TRADES             trades in the prepared queues                                500000      50000
   KINDS              kinds of queues to drain                                     classic quorum original
   QUEUES             how many queues are drained at once                          1 3         1
   PEERS              clients to compare with                                      node go python rust
@@ -62,7 +62,6 @@ plots to bench/results/, with QUICK=1 to .local/bench/results/. It starts its ow
   CONSUMER PUBLISHER programs to measure instead of those of this clone
   LIVEVIEW           which of the live view's: latency cost fan-out page; empty: all
   PROFILE            how Cargo builds the consumer: dev is built sooner              release
-  GROUPS             1 or 0: whether one consumer takes a list of queues; empty: as its --help says
   CONSUMERS          consumer processes of the usual load; empty: one for each company
   RESULTS            the folder to write to
 `;

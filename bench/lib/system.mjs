@@ -84,13 +84,6 @@ export async function publisher(name, program, companies, intervalMs, environmen
   });
 }
 
-/** Whether one consumer takes a list of queues. @param {import("./programs.mjs").Program} program */
-export async function takesGroups(program) {
-  if (process.env.GROUPS) return process.env.GROUPS === "1";
-  const help = await run([...program.command, "--help"]);
-  return /RABBITMQ_QUEUE.*(queues|list|comma)/i.test(help);
-}
-
 /** Each a part of the list, of nearly the same size. @template T @param {T[]} list @param {number} parts @returns {T[][]} */
 export function split(list, parts) {
   return Array.from({ length: parts }, (_, part) => list.filter((_, index) => index % parts === part));

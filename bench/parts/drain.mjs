@@ -42,8 +42,12 @@ export async function measure({ settings, programs, queues, progress }) {
   return { trades: settings.trades, titles: await titles(), rounds };
 }
 
-/** Fills queues and drains them, each by a process of its own, or by the reader that skips frames without a program. */
-export async function drain({ program, kind, atOnce, trades, queues }) {
+/**
+ * Fills queues and drains them, each by a process of its own, or by the reader that skips frames without a program.
+ * The trades are shared out to the queues, in whole windows.
+ */
+export async function drain({ program, kind, atOnce, trades: inAll, queues }) {
+  const trades = Math.ceil(inAll / atOnce / WINDOW) * WINDOW;
   const names = Array.from({ length: atOnce }, () => unique(`drain-${kind}`));
   try {
     await Promise.all(names.map((queue) => queues.prepare(queue, kind, trades)));
@@ -105,7 +109,7 @@ export function render({ trades, titles, rounds }) {
     const what = `${kind} queue${atOnce === "1" ? "" : `s, ${atOnce} at once`}`;
     return {
       table: {
-        title: `${what}: ${count(trades)} trades${atOnce === "1" ? "" : " in each"}`,
+        title: `${what}: ${count(trades)} trades`,
         columns: [
           "",
           "trades/s",

@@ -2,28 +2,20 @@
 import { count, mebibytes, number } from "../lib/format.mjs";
 import { lines } from "../lib/plot.mjs";
 import { medians, sum } from "../lib/statistics.mjs";
-import { takesGroups } from "../lib/system.mjs";
 import { load } from "./cost.mjs";
 
 export const title = "Growth with the number of companies";
 
 const TOTAL_PER_SECOND = 3000;
 const EACH_PER_SECOND = 10;
-/** Without groups each company has a process, and a machine has not memory for 500. */
-const MOST_PROCESSES = 40;
+const MOST_CONSUMERS = 8;
 const PARTS = ["broker", "publisher", "consumers", "members"];
 
 export async function measure({ settings, programs, queues, progress }) {
-  const hasGroups = await takesGroups(programs.consumer);
   const rounds = [];
-  const leftOut = [];
   for (let round = 1; round <= settings.rounds; round += 1) {
     for (const companies of settings.companies) {
-      const consumers = hasGroups ? Math.min(8, Math.ceil(companies / 3)) : companies;
-      if (consumers > MOST_PROCESSES) {
-        if (round === 1) leftOut.push(`${companies} companies: one consumer takes one queue`);
-        continue;
-      }
+      const consumers = Math.min(MOST_CONSUMERS, Math.ceil(companies / 3));
       for (const fixed of ["in all", "for each"]) {
         const intervalMs = Math.round(
           fixed === "in all" ? (companies * 1000) / TOTAL_PER_SECOND : 1000 / EACH_PER_SECOND,
@@ -37,10 +29,10 @@ export async function measure({ settings, programs, queues, progress }) {
       }
     }
   }
-  return { seconds: settings.seconds, hasGroups, leftOut, rounds };
+  return { seconds: settings.seconds, rounds };
 }
 
-export function render({ rounds, leftOut }) {
+export function render({ rounds }) {
   const measured = ["in all", "for each"].map((fixed) => {
     const own = rounds.filter((one) => one.fixed === fixed);
     const sizes = [...new Set(own.map(({ companies }) => companies))].map((companies) => {
@@ -51,7 +43,6 @@ export function render({ rounds, leftOut }) {
     return { fixed, sizes };
   });
   return {
-    notes: leftOut.map((what) => `Not measured: ${what}.`),
     tables: measured.map(({ fixed, sizes }) => ({
       title: `The same rate ${fixed === "in all" ? "in all companies together" : "for each company"}: percent of one core, and MiB`,
       columns: [

@@ -3,7 +3,7 @@ import amqp from "amqplib";
 import { MongoClient } from "mongodb";
 
 const WINDOW = 1000;
-const { RABBITMQ_URL, RABBITMQ_QUEUE, MONGODB_URL, MONGODB_DB, PREFETCH = "9000" } = process.env;
+const { RABBITMQ_URL, RABBITMQ_QUEUE, MONGODB_URL, MONGODB_DB, PREFETCH = "17000" } = process.env;
 
 const database = await new MongoClient(MONGODB_URL).connect();
 const averages = database.db(MONGODB_DB).collection("stocks", { writeConcern: { w: "majority", journal: true } });

@@ -15,7 +15,7 @@ def main():
     )
     connection = pika.BlockingConnection(pika.URLParameters(os.environ["RABBITMQ_URL"]))
     channel = connection.channel()
-    channel.basic_qos(prefetch_count=int(os.environ.get("PREFETCH", "9000")))
+    channel.basic_qos(prefetch_count=int(os.environ.get("PREFETCH", "17000")))
     count, total, window = 0, 0.0, 0
 
     def on_trade(channel, method, _properties, body):

@@ -35,7 +35,7 @@ func main() {
 }
 
 func run() error {
-	prefetch := 9000
+	prefetch := 17000
 	if text := os.Getenv("PREFETCH"); text != "" {
 		var err error
 		if prefetch, err = strconv.Atoi(text); err != nil {

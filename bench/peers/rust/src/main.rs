@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     arguments.virtual_host("/");
     let connection = Connection::open(&arguments).await?;
     let channel = connection.open_channel(None).await?;
-    let prefetch = env::var("PREFETCH").map_or(Ok(9000), |text| text.parse())?;
+    let prefetch = env::var("PREFETCH").map_or(Ok(17_000), |text| text.parse())?;
     channel
         .basic_qos(BasicQosArguments::new(0, prefetch, false))
         .await?;
