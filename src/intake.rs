@@ -434,9 +434,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
-/// What the library's connection runs on: Tokio, with streams that take the deliveries out.
-pub type Kit = RuntimeParts<Tokio, Connector>;
-
 /// A socket, perhaps with TLS.
 pub type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
@@ -449,8 +446,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A runtime for a connection on which the broker may send frames of so many bytes (0: of any size).
-    pub fn runtime(intake: Intake, frame_max: u32) -> Runtime<Kit> {
+    /// What the library's connection runs on: Tokio, with streams that take the deliveries out. The broker
+    /// may send frames of so many bytes (0: of any size).
+    pub fn runtime(intake: Intake, frame_max: u32) -> Runtime<RuntimeParts<Tokio, Self>> {
         let tokio = Tokio::current();
         let connector = Self {
             tokio: tokio.clone(),
