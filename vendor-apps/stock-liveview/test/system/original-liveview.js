@@ -9,7 +9,7 @@ import { WebSocketServer } from "ws";
 /** @param {number} port @param {import("../support.js").Collection} collection */
 export async function startOriginal(port, collection) {
   const server = createServer(({ url }, response) => {
-    response.statusCode = url === "/" ? 200 : 404;
+    response.writeHead(url === "/" ? 200 : 404, { "content-type": "text/html; charset=utf-8" });
     response.end("<!doctype html><title>original</title>");
   });
   const sockets = new WebSocketServer({ server });
