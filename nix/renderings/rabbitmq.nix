@@ -1,6 +1,5 @@
 # containers/rabbitmq/rabbitmq.conf: the configuration of the broker in containers.
-topology:
-''
+topology: ''
   # ${import ./notice.nix}
   # The broker in containers. The definitions contain the users and their permissions: no guest, no administrator.
   load_definitions = /run/secrets/rabbitmq-definitions.json
