@@ -269,6 +269,8 @@ describe("the page", () => {
           await running.database.store(window("MSFT", 300));
           const { page, close } = await visit(address, { ...size, colorScheme, reducedMotion: "reduce" });
           await statusIs(page, "Live");
+          // Its prices come a moment after that.
+          await page.locator("h1:visible").waitFor();
           assert.deepEqual(await violations(page), [], `${colorScheme} ${size.viewport.width} ${address}`);
           await close();
         }
