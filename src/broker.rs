@@ -73,10 +73,6 @@ pub enum BrokerError {
          connecting again"
     )]
     HeldBack(u32),
-    #[error(
-        "the broker, or channel_max in its URL, allows one channel on a connection: two are needed"
-    )]
-    OneChannel,
     #[error("{0}")]
     Tls(String),
     #[error(transparent)]
